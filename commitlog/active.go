@@ -1,0 +1,136 @@
+package commitlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// activeSegment is the segment that is appended to. Its fields are guarded by Log.writing.
+type activeSegment struct {
+	*segment
+	file    *handle
+	index   indexWriter
+	users   int // the log itself, and a Sync that is under way; the files are released with the last
+	created int64
+	written int64 // bytes of header and batches, all in the file
+	records uint64
+	digest  uint32
+
+	dirtyDir bool // the file's name is not durable yet; guarded by Log.syncing
+}
+
+// beginSegment makes the file of the segment that begins at the end of the log. Nothing is durable yet.
+func (l *Log) beginSegment(now int64) error {
+	s := &segment{name: segmentName(l.dir, l.End()), base: l.End(), end: l.End()}
+	header := segmentHeader{partition: l.opts.Partition, logID: l.opts.LogID, base: s.base, created: now}
+	file, err := l.files.create(s.name)
+	if err != nil {
+		return fmt.Errorf("beginning a segment: %w", err)
+	}
+	a := &activeSegment{segment: s, file: file, users: 1, created: now, written: segmentHeaderSize, dirtyDir: true}
+	if _, err := file.WriteAt(header.encode(), 0); err != nil {
+		return l.abandon(a, err)
+	}
+	if err := l.beginIndex(a); err != nil {
+		return l.abandon(a, err)
+	}
+	s.size = a.written
+	l.active = a
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments = append(l.segments, s)
+	return nil
+}
+
+// beginIndex opens an empty index for the segment; one that was left behind is emptied.
+func (l *Log) beginIndex(a *activeSegment) error {
+	index, err := l.files.create(a.indexName())
+	if errors.Is(err, fs.ErrExist) {
+		if index, err = l.files.acquire(a.indexName()); err == nil {
+			err = index.Truncate(0)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("beginning an index: %w", err)
+	}
+	a.index = indexWriter{file: index, base: a.base, covered: segmentHeaderSize + 1}
+	return nil
+}
+
+// abandon removes the file of a segment that could not be begun.
+func (l *Log) abandon(a *activeSegment, err error) error {
+	return errors.Join(fmt.Errorf("beginning a segment: %w", err),
+		l.files.release(a.file), l.files.forget(a.name), l.files.fs.Remove(a.name))
+}
+
+// due says whether a new segment is to be begun before n more bytes are appended.
+func (a *activeSegment) due(l *Log, n int64, now int64) bool {
+	if a.end == a.base {
+		return false
+	}
+	return a.written+n > l.opts.SegmentBytes || now-a.created >= int64(l.opts.SegmentAge/time.Nanosecond)
+}
+
+// sync makes the contents of the segment and its name durable. The caller holds l.syncing.
+func (a *activeSegment) sync(l *Log) error {
+	if err := a.file.SyncData(); err != nil {
+		return err
+	}
+	if a.dirtyDir {
+		if err := l.files.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
+		a.dirtyDir = false
+	}
+	return nil
+}
+
+// leave is called by each user of a segment when done with it. The caller holds l.writing.
+func (l *Log) leave(a *activeSegment) error {
+	a.users--
+	if a.users > 0 {
+		return nil
+	}
+	return errors.Join(l.files.release(a.index.file), l.files.release(a.file))
+}
+
+// seal ends the active segment with a footer and makes it durable: a segment that has a successor is whole. The
+// caller holds l.syncing and l.writing.
+func (l *Log) seal() error {
+	a := l.active
+	footer := segmentFooter{
+		end: a.end, last: l.last, bytes: a.written, records: a.records, digest: a.digest,
+	}
+	if _, err := a.file.WriteAt(footer.encode(), a.written); err != nil {
+		return errors.Join(err, a.file.Truncate(a.written))
+	}
+	if err := a.sync(l); err != nil {
+		return l.fail(fmt.Errorf("sealing %s: %w", a.name, err))
+	}
+	l.active = nil
+	l.mu.Lock()
+	a.sealed = true
+	a.size = a.written + segmentFooterSize
+	l.durable = l.end
+	l.mu.Unlock()
+	return l.leave(a)
+}
+
+// add accounts for a batch that is about to be written at position.
+func (a *activeSegment) add(h *batch.Header, position int64) {
+	a.digest = updateDigest(a.digest, h.HeaderCRC)
+	a.records += uint64(h.RecordCount)
+	a.index.add(indexEntry{seq: h.Seq, offset: h.BaseOffset, time: h.Time, position: position})
+}
+
+// updateDigest adds the header CRC of a batch to the digest of those before it.
+func updateDigest(digest, headerCRC uint32) uint32 {
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], headerCRC)
+	return batch.UpdateChecksum(digest, b[:])
+}

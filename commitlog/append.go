@@ -1,0 +1,172 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// Appended says where batches went.
+type Appended struct {
+	First Position // of the first batch
+	End   Position // after the last
+	Time  int64    // append time of all of them, unix nanoseconds
+}
+
+// Append writes batches at the end of the log, each a whole batch of proto/batch, in one write. It stamps them in
+// place: seq, offset, epoch, time (now, or that of the batch before if that is later), chain, tag and header CRC. When it
+// returns they can be read and are not durable: Sync makes them so. On an error none of them is in the log. The
+// batches may be used again when it returns.
+func (l *Log) Append(epoch uint64, now int64, batches ...[]byte) (Appended, error) {
+	size := 0
+	for _, b := range batches {
+		size += len(b)
+	}
+	if size == 0 {
+		return Appended{}, errors.New("nothing to append")
+	}
+	if err := l.makeRoom(int64(size), now); err != nil {
+		return Appended{}, err
+	}
+	defer l.writing.Unlock()
+	if epoch < l.last.epoch {
+		return Appended{}, fmt.Errorf("leader epoch %d is over: the log has batches of %d", epoch, l.last.epoch)
+	}
+	a := l.active
+	run := appendRun{
+		log: l, position: a.written, end: l.End(), last: l.last,
+		stamp: batch.Stamp{LeaderEpoch: epoch, Time: max(now, l.last.time), PartitionTag: l.tag},
+	}
+	appended := Appended{First: run.end, Time: run.stamp.Time}
+	run.headers = l.headers[:0]
+	for _, b := range batches {
+		if err := run.add(b); err != nil {
+			return Appended{}, err
+		}
+	}
+	if err := l.write(l.contiguous(batches)); err != nil {
+		return Appended{}, err
+	}
+	run.commit()
+	appended.End = run.end
+	return appended, nil
+}
+
+// makeRoom takes l.writing and sees that there is an active segment with room for n bytes. Unless it fails, the caller
+// unlocks.
+func (l *Log) makeRoom(n, now int64) error {
+	l.writing.Lock()
+	if err := l.usable(); err != nil {
+		l.writing.Unlock()
+		return err
+	}
+	if l.active != nil && !l.active.due(l, n, now) {
+		return nil
+	}
+	l.writing.Unlock() // sealing takes syncing, which comes first
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	l.writing.Lock()
+	err := l.usable()
+	if err == nil && l.active != nil && l.active.due(l, n, now) {
+		err = l.seal()
+	}
+	if err == nil && l.active == nil {
+		err = l.beginSegment(now)
+	}
+	if err != nil {
+		l.writing.Unlock()
+		return fullOr(err)
+	}
+	return nil
+}
+
+func (l *Log) usable() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.usableLocked()
+}
+
+// appendRun is an append that is being prepared: where each batch goes and what the log is after it.
+type appendRun struct {
+	log      *Log
+	position int64 // in the segment file
+	end      Position
+	last     lastBatch
+	stamp    batch.Stamp
+	headers  []batch.Header
+}
+
+// add stamps a batch and places it after those before it.
+func (r *appendRun) add(b []byte) error {
+	r.stamp.Seq, r.stamp.BaseOffset, r.stamp.PreviousCRC = r.end.Seq, r.end.Offset, r.last.crc
+	if len(b) < batch.HeaderSize {
+		return fmt.Errorf("%w: %d bytes", batch.ErrShort, len(b))
+	}
+	r.stamp.Put(b)
+	h, err := batch.ParseHeader(b)
+	if err != nil {
+		return fmt.Errorf("not appended: %w", err)
+	}
+	if h.Size != len(b) {
+		return fmt.Errorf("not appended: %w: %d bytes hold a batch of %d", batch.ErrCorrupt, len(b), h.Size)
+	}
+	r.place(h)
+	return nil
+}
+
+func (r *appendRun) place(h batch.Header) {
+	r.headers = append(r.headers, h)
+	r.end = Position{Seq: h.Seq + 1, Offset: h.NextOffset()}
+	r.last = lastBatch{crc: h.HeaderCRC, time: h.Time, epoch: h.LeaderEpoch}
+}
+
+// commit makes the written batches part of the log. The caller holds l.writing.
+func (r *appendRun) commit() {
+	l, a := r.log, r.log.active
+	position := a.written
+	for i := range r.headers {
+		a.add(&r.headers[i], position)
+		position += int64(r.headers[i].Size)
+	}
+	a.written = position
+	l.last, l.headers = r.last, r.headers
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.size, a.end, l.end = position, r.end, r.end
+}
+
+// contiguous returns the batches as one run of bytes.
+func (l *Log) contiguous(batches [][]byte) []byte {
+	if len(batches) == 1 {
+		return batches[0]
+	}
+	l.gather = l.gather[:0]
+	for _, b := range batches {
+		l.gather = append(l.gather, b...)
+	}
+	return l.gather
+}
+
+// write puts the run at the end of the active segment, or nothing of it. The caller holds l.writing.
+func (l *Log) write(run []byte) error {
+	a := l.active
+	_, err := a.file.WriteAt(run, a.written)
+	if err == nil {
+		return nil
+	}
+	if undo := a.file.Truncate(a.written); undo != nil {
+		return l.fail(fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo))
+	}
+	return fullOr(fmt.Errorf("appending to %s: %w", a.name, err))
+}
+
+// fullOr makes a full disk a matter of errors.Is(err, ErrFull).
+func fullOr(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}

@@ -1,0 +1,192 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// Defaults of Options.
+const (
+	DefaultSegmentBytes = 256 << 20
+	DefaultSegmentAge   = 24 * time.Hour
+)
+
+// Options of a log. Partition and LogID name it for ever.
+type Options struct {
+	// Files gives the file system and bounds the descriptors of all logs that share it.
+	Files     *Files
+	Partition [16]byte
+	LogID     uint32
+	// Base is where the log begins if it is empty; the zero value means Origin.
+	Base Position
+	// SegmentBytes is the size at which a new segment is begun; 0: DefaultSegmentBytes.
+	SegmentBytes int64
+	// SegmentAge is the age at which a new segment is begun; 0: DefaultSegmentAge.
+	SegmentAge time.Duration
+}
+
+// Log is a sequence of batches in a folder. It is safe for concurrent use; see DESIGN.md for what runs beside what.
+type Log struct {
+	dir   string
+	opts  Options
+	files *Files
+	tag   uint32 // partition tag of every batch
+
+	// writing is held, I/O included, by whoever changes what is in the log. Lock order: syncing, writing, mu.
+	writing sync.Mutex
+	active  *activeSegment // nil: the last segment is sealed, or there is none; guarded by writing
+	last    lastBatch      // guarded by writing
+	gather  []byte         // where an append of several batches is put together; guarded by writing
+	headers []batch.Header // of the batches of an append; guarded by writing
+
+	// syncing is held, I/O included, by whoever makes something durable.
+	syncing sync.Mutex
+
+	// mu guards what follows. It is never held across I/O.
+	mu        sync.Mutex
+	segments  []*segment // by base, without holes in between
+	end       Position
+	durable   Position // Invariant: durable <= end
+	committed Position // Invariant: committed <= end
+	changed   chan struct{}
+	fault     error // why nothing may be written any more
+	closed    bool
+}
+
+// lastBatch is what the next batch of a log depends on.
+type lastBatch struct {
+	crc   uint32 // header CRC
+	time  int64  // append time, unix nanoseconds
+	epoch uint64
+}
+
+// End is where the next batch will go.
+func (l *Log) End() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end
+}
+
+// Durable is the end of what is fsynced.
+func (l *Log) Durable() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.durable
+}
+
+// Start is where the oldest batch begins that can be read.
+func (l *Log) Start() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.startLocked()
+}
+
+func (l *Log) startLocked() Position {
+	if len(l.segments) == 0 {
+		return l.end
+	}
+	return l.segments[0].base
+}
+
+// SizeBytes is the size of the segment files.
+func (l *Log) SizeBytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n int64
+	for _, s := range l.segments {
+		n += s.size
+	}
+	return n
+}
+
+// LastEpoch is the leader epoch of the last batch, 0 if there is none, and the time at which that was appended, unix
+// nanoseconds.
+func (l *Log) LastEpoch() (epoch uint64, appended int64) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return l.last.epoch, l.last.time
+}
+
+// Sync makes durable what was appended before the call, and returns the durable end. Appends go on meanwhile. A
+// failure is final: what was appended since the last good Sync may or may not be on disk, and nothing may be built on
+// it.
+func (l *Log) Sync() (Position, error) {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	l.writing.Lock()
+	active := l.active
+	if active != nil {
+		active.users++
+	}
+	l.mu.Lock()
+	end, durable, err := l.end, l.durable, l.usableLocked()
+	l.mu.Unlock()
+	l.writing.Unlock()
+	if active == nil || err != nil {
+		return durable, err
+	}
+	if end != durable {
+		err = active.sync(l)
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	err = errors.Join(err, l.leave(active))
+	if err != nil {
+		return durable, l.fail(fmt.Errorf("syncing %s: %w", l.dir, err))
+	}
+	return l.advanceDurable(end), nil
+}
+
+// advanceDurable moves the durable end up to p, if it is not there already, and returns it.
+func (l *Log) advanceDurable(p Position) Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.durable.Before(p) {
+		l.durable = p
+	}
+	return l.durable
+}
+
+// usableLocked says why the log cannot be used, if it cannot.
+func (l *Log) usableLocked() error {
+	if l.closed {
+		return ErrClosed
+	}
+	return l.fault
+}
+
+// fail makes err the reason why nothing is written any more, unless there is one already, and returns it.
+func (l *Log) fail(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault == nil {
+		l.fault = fmt.Errorf("%w: %w", ErrFault, err)
+	}
+	return l.fault
+}
+
+// Close makes durable what was appended and releases everything. Readers get ErrClosed.
+func (l *Log) Close() error {
+	_, err := l.Sync()
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	l.closed = true
+	l.wakeLocked()
+	l.mu.Unlock()
+	if l.active != nil {
+		err = errors.Join(err, l.leave(l.active))
+		l.active = nil
+	}
+	return err
+}
+
+// partitionTag of the log's batches.
+func partitionTag(o *Options) uint32 { return batch.PartitionTag(o.Partition, o.LogID) }

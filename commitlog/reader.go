@@ -1,0 +1,192 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// Reader reads a log forwards, whole batches at a time, as they lie in the files. It holds no file open between calls.
+// It is not safe for concurrent use.
+type Reader struct {
+	log      *Log
+	segment  *segment // nil: not located yet
+	position int64    // in the segment's file
+	from     Position // batches before it are skipped; Seq 0: decided by Offset
+	next     Position // of the batch at position; Seq 0: not known before it is seen
+}
+
+// Run is what one call of Read returns: batches one behind the other, all of which have passed their CRCs.
+type Run struct {
+	Bytes   []byte
+	First   Position // of the first batch
+	End     Position // after the last
+	Records int
+}
+
+// ReadFrom returns a reader that begins with the batch that holds offset, or, if there is none yet, with what comes
+// next; control batches that stand right before that offset are included.
+func (l *Log) ReadFrom(offset int64) *Reader {
+	return &Reader{log: l, from: Position{Offset: offset}}
+}
+
+// ReadFromPosition returns a reader that begins with the batch of that seq.
+func (l *Log) ReadFromPosition(p Position) *Reader {
+	return &Reader{log: l, from: p}
+}
+
+// Read fills buf with batches, from where the reader is up to until, which nothing that it returns reaches beyond; the
+// run aliases buf. A run without bytes means that the reader has come to until. A batch that does not fit buf is a
+// *TooLargeError, and the reader stays before it; damaged bytes are a *CorruptError; a place that the log does not hold
+// any more is a *RangeError.
+func (r *Reader) Read(buf []byte, until Position) (Run, error) {
+	for {
+		if r.segment == nil {
+			if err := r.locate(); err != nil || r.segment == nil {
+				return Run{First: until, End: until}, err
+			}
+		}
+		if r.next.Seq != 0 && !r.next.Before(until) {
+			return Run{First: r.next, End: r.next}, nil
+		}
+		run, err := r.readSegment(buf, until)
+		if err != nil || len(run.Bytes) > 0 {
+			return run, err
+		}
+		more, err := r.nextSegment()
+		if err != nil || !more {
+			return Run{First: r.next, End: r.next}, err
+		}
+	}
+}
+
+// skip says whether a batch comes before the place where the reader begins.
+func (r *Reader) skip(h *batch.Header) bool {
+	if r.from.Seq != 0 {
+		return h.Seq < r.from.Seq
+	}
+	return h.NextOffset() < r.from.Offset || (h.NextOffset() == r.from.Offset && !h.Control())
+}
+
+// readSegment reads from the current segment. A run without bytes and without an error means that the segment has
+// nothing more below until.
+func (r *Reader) readSegment(buf []byte, until Position) (Run, error) {
+	file, err := r.log.files.acquire(r.segment.name)
+	if err != nil {
+		return Run{}, r.gone(err)
+	}
+	run, err := r.readFile(file, buf, until)
+	return run, errors.Join(err, r.log.files.release(file))
+}
+
+func (r *Reader) readFile(file io.ReaderAt, buf []byte, until Position) (Run, error) {
+	for {
+		limit := r.limit()
+		want := min(int64(len(buf)), limit-r.position)
+		if want <= 0 {
+			return Run{}, nil
+		}
+		n, err := file.ReadAt(buf[:want], r.position)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return Run{}, fmt.Errorf("reading %s: %w", r.segment.name, err)
+		}
+		before := r.position
+		run, done, err := r.takeBatches(buf[:n], until)
+		if err != nil || done || len(run.Bytes) > 0 {
+			return run, err
+		}
+		if r.position == before { // not one whole batch, and nothing skipped
+			return Run{}, r.cutShort(buf[:n], limit)
+		}
+	}
+}
+
+// takeBatches takes whole batches off b, which was read from the current position; done means that there is no more to
+// come below until in this segment.
+func (r *Reader) takeBatches(b []byte, until Position) (run Run, done bool, err error) {
+	at, begin := 0, 0
+	for at < len(b) {
+		if b[at] == footerTag {
+			done = true
+			break
+		}
+		h, err := batch.Parse(b[at:])
+		if errors.Is(err, batch.ErrShort) {
+			break
+		}
+		if err == nil {
+			err = r.follows(&h)
+		}
+		if err != nil {
+			if at > begin { // what is sound goes out first
+				break
+			}
+			return Run{}, false, &CorruptError{File: r.segment.name, Position: r.position + int64(at-begin), Err: err}
+		}
+		if h.Seq >= until.Seq {
+			done = true
+			break
+		}
+		at += h.Size
+		r.next = Position{Seq: h.Seq + 1, Offset: h.NextOffset()}
+		if r.skip(&h) {
+			begin, r.position = at, r.position+int64(h.Size)
+			continue
+		}
+		if run.Records == 0 && run.First.Seq == 0 {
+			run.First = Position{Seq: h.Seq, Offset: h.BaseOffset}
+		}
+		run.Records += int(h.RecordCount)
+		run.End = r.next
+	}
+	run.Bytes = b[begin:at]
+	r.position += int64(at - begin)
+	return run, done, nil
+}
+
+// follows says what is wrong with a batch whose CRCs are right but which does not belong where it stands.
+func (r *Reader) follows(h *batch.Header) error {
+	if h.PartitionTag != r.log.tag {
+		return fmt.Errorf("%w: batch of another log", batch.ErrCorrupt)
+	}
+	if r.next.Seq != 0 && h.Seq < r.next.Seq {
+		return fmt.Errorf("%w: seq %d where %d is expected", batch.ErrCorrupt, h.Seq, r.next.Seq)
+	}
+	return nil
+}
+
+// limit is how far the current segment may be read.
+func (r *Reader) limit() int64 {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return r.segment.size
+}
+
+// cutShort explains why no batch could be taken off b: it needs a larger buffer, or the file ends inside it.
+func (r *Reader) cutShort(b []byte, limit int64) error {
+	size, err := batch.Size(b)
+	if err == nil && int64(size) <= limit-r.position {
+		return &TooLargeError{Offset: r.next.Offset, SizeBytes: size}
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: %d bytes, the segment has %d left", batch.ErrShort, size, limit-r.position)
+	}
+	return &CorruptError{File: r.segment.name, Position: r.position, Err: err}
+}
+
+// gone says why a segment file cannot be opened: because it was removed, or because something is wrong.
+func (r *Reader) gone(err error) error {
+	l := r.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(err, fs.ErrNotExist) && r.next.Before(l.startLocked()) {
+		return &RangeError{Offset: r.next.Offset, LogStart: l.startLocked().Offset, NextOffset: l.end.Offset}
+	}
+	if usable := l.usableLocked(); usable != nil {
+		return usable
+	}
+	return fmt.Errorf("opening a segment: %w", err)
+}

@@ -1,0 +1,38 @@
+package batch
+
+import "fmt"
+
+// Summary is what a broker needs to know of encoded Records that a client sent.
+type Summary struct {
+	Count         int
+	HasMessageIDs bool
+	LargestRecord int // bytes of the largest encoded record
+}
+
+// CheckRecords looks through encoded Records that a client sent, down to the last header, and refuses what may not be
+// stored as a batch's body.
+func CheckRecords(body []byte) (Summary, error) {
+	var s Summary
+	records, err := ParseRecords(body)
+	switch {
+	case err != nil:
+		return s, err
+	case records.Count == 0:
+		return s, fmt.Errorf("records: %w: there is no record", ErrCorrupt)
+	case !records.Dense():
+		return s, fmt.Errorf("records: %w: offset deltas are set by compaction only", ErrCorrupt)
+	}
+	s.Count = records.Count
+	var rec Record
+	for {
+		content, _, ok, err := records.NextRaw()
+		if err != nil || !ok {
+			return s, err
+		}
+		if err := rec.Parse(content); err != nil {
+			return s, err
+		}
+		s.HasMessageIDs = s.HasMessageIDs || rec.MessageID() != nil
+		s.LargestRecord = max(s.LargestRecord, len(content))
+	}
+}

@@ -1,0 +1,171 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/trestlehq/trestle/commitlog/vfs"
+)
+
+// formatVersion of a data folder.
+const formatVersion = 1
+
+// Names in a data folder.
+const (
+	identityName   = "trestle.json"
+	lockName       = "lock"
+	partitionsName = "partitions"
+	metaName       = "meta.json"
+	tempSuffix     = ".tmp"
+)
+
+// Identity says whose a data folder is.
+type Identity struct {
+	Format  int    `json:"format"`
+	Storage string `json:"storage_uuid"` // of the folder
+	Broker  string `json:"broker"`
+	Cluster string `json:"cluster"`
+}
+
+// Folder is a data folder that this process has locked.
+type Folder struct {
+	Identity
+	fs   vfs.FS
+	dir  string
+	lock io.Closer
+}
+
+// OpenFolder locks the data folder and reads whose it is, making a new one if there is none. An empty broker name takes
+// that of the folder, or else, for a new folder, fallback.
+func OpenFolder(fsys vfs.FS, dir, broker, fallback, cluster string) (*Folder, error) {
+	if err := makeFolder(fsys, dir); err != nil {
+		return nil, fmt.Errorf("making the data folder %s: %w", dir, err)
+	}
+	lock, err := fsys.Lock(filepath.Join(dir, lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("the data folder %s is in use by another process; stop that one or choose another with --data-dir: %w", dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking the data folder %s: %w", dir, err)
+	}
+	f := &Folder{fs: fsys, dir: dir, lock: lock}
+	if err := f.identify(broker, fallback, cluster); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return f, nil
+}
+
+// makeFolder makes the folder and sees that its name is durable.
+func makeFolder(fsys vfs.FS, dir string) error {
+	if err := fsys.MkdirAll(filepath.Join(dir, partitionsName)); err != nil {
+		return err
+	}
+	return errors.Join(fsys.SyncDir(dir), fsys.SyncDir(filepath.Dir(filepath.Clean(dir))))
+}
+
+func (f *Folder) identify(broker, fallback, cluster string) error {
+	name := filepath.Join(f.dir, identityName)
+	b, err := readFile(f.fs, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if broker == "" {
+			broker = fallback
+		}
+		f.Identity = Identity{Format: formatVersion, Storage: uuid.NewString(), Broker: broker, Cluster: cluster}
+		return writeJSON(f.fs, name, f.Identity)
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", name, err)
+	}
+	if err := json.Unmarshal(b, &f.Identity); err != nil {
+		return fmt.Errorf("%s is damaged: %w; restore it from a backup, the rest of the folder is untouched", name, err)
+	}
+	switch {
+	case f.Format != formatVersion:
+		return fmt.Errorf("the data folder %s has format %d and this program knows %d; start the version that wrote it", f.dir, f.Format, formatVersion)
+	case broker != "" && broker != f.Broker:
+		return fmt.Errorf("the data folder %s belongs to broker %q, not %q; leave --id out or choose another folder", f.dir, f.Broker, broker)
+	case cluster != f.Cluster:
+		return fmt.Errorf("the data folder %s belongs to cluster %q, not %q; set --cluster %s or choose another folder", f.dir, f.Cluster, cluster, f.Cluster)
+	}
+	return nil
+}
+
+// Close unlocks the folder.
+func (f *Folder) Close() error { return f.lock.Close() }
+
+func (f *Folder) partitionDir(partition uuid.UUID) string {
+	return filepath.Join(f.dir, partitionsName, partition.String())
+}
+
+// readFile reads a small file.
+func readFile(fsys vfs.FS, name string) ([]byte, error) {
+	file, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	size, err := file.Size()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	b := make([]byte, size)
+	_, err = io.ReadFull(io.NewSectionReader(file, 0, size), b)
+	return b, errors.Join(err, file.Close())
+}
+
+// writeJSON puts v into a file of that name, readable by people. After a crash the file is the old one or the new one.
+func writeJSON(fsys vfs.FS, name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := replaceFile(fsys, name, append(b, '\n')); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
+
+func replaceFile(fsys vfs.FS, name string, b []byte) error {
+	temp := name + tempSuffix
+	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := fsys.Create(temp)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(b, 0)
+	if err == nil {
+		err = file.SyncData()
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(temp, name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(name))
+}
+
+// partitionFolders lists the folders of partitions; what is not one is reported, never touched.
+func (f *Folder) partitionFolders() (partitions []uuid.UUID, unknown []string, err error) {
+	entries, err := f.fs.ReadDir(filepath.Join(f.dir, partitionsName))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		id, err := uuid.Parse(e.Name())
+		if err != nil || !strings.EqualFold(id.String(), e.Name()) || !e.IsDir() {
+			unknown = append(unknown, filepath.Join(f.dir, partitionsName, e.Name()))
+			continue
+		}
+		partitions = append(partitions, id)
+	}
+	return partitions, unknown, nil
+}

@@ -1,0 +1,145 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/metadata/names"
+	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/partition"
+)
+
+// errorDomain of the ErrorInfo that every error carries.
+const errorDomain = "trestle"
+
+// TooLargeError says that what was sent is larger than what can be stored.
+type TooLargeError struct {
+	What                  string
+	SizeBytes, LimitBytes int
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("%s has %d bytes and the limit is %d; send it in smaller parts", e.What, e.SizeBytes, e.LimitBytes)
+}
+
+// mapping says how an error of a room below is told to clients.
+type mapping struct {
+	code   codes.Code
+	reason string // stable: clients match it
+	names  map[string]string
+}
+
+// toStatus is the one place where errors become statuses.
+func toStatus(err error) error {
+	m := classify(err)
+	st, detailErr := status.New(m.code, err.Error()).WithDetails(&errdetails.ErrorInfo{
+		Reason: m.reason, Domain: errorDomain, Metadata: m.names,
+	})
+	if detailErr != nil {
+		return status.Error(m.code, err.Error())
+	}
+	return st.Err()
+}
+
+// classify finds the mapping of an error, by its type where it has details and else by what it is.
+func classify(err error) mapping {
+	if m, ok := classifyTyped(err); ok {
+		return m
+	}
+	for _, row := range []struct {
+		is     error
+		code   codes.Code
+		reason string
+	}{
+		{partition.ErrOutcomeUnknown, codes.Unknown, "OUTCOME_UNKNOWN"},
+		{errStopping, codes.Unavailable, "SHUTTING_DOWN"},
+		{partition.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
+		{commitlog.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
+		{partition.ErrTooManyInFlight, codes.ResourceExhausted, "TOO_MANY_IN_FLIGHT"},
+		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL"},
+		{commitlog.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY"},
+		{commitlog.ErrFault, codes.Unavailable, "PARTITION_FAILED"},
+		{context.Canceled, codes.Canceled, "CANCELED"},
+		{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED"},
+	} {
+		if errors.Is(err, row.is) {
+			return mapping{code: row.code, reason: row.reason}
+		}
+	}
+	return mapping{code: codes.Internal, reason: "INTERNAL"}
+}
+
+func classifyTyped(err error) (mapping, bool) {
+	var (
+		notFound      *host.StreamNotFoundError
+		noPartition   *host.PartitionNotFoundError
+		exists        *host.StreamExistsError
+		invalid       *host.InvalidError
+		unimplemented *host.UnimplementedError
+		name          *names.Error
+		wrongOffset   *partition.WrongOffsetError
+		outOfRange    *commitlog.RangeError
+		batchTooLarge *commitlog.TooLargeError
+		tooLarge      *TooLargeError
+		corrupt       *commitlog.CorruptError
+	)
+	switch {
+	case errors.As(err, &notFound):
+		return mapping{codes.NotFound, "STREAM_NOT_FOUND", map[string]string{"stream": notFound.Stream}}, true
+	case errors.As(err, &noPartition):
+		return mapping{codes.NotFound, "PARTITION_NOT_FOUND", map[string]string{
+			"stream": noPartition.Stream, "partition": number(noPartition.Partition),
+		}}, true
+	case errors.As(err, &exists):
+		return mapping{codes.AlreadyExists, "STREAM_EXISTS", withName(exists.Differences, "stream", exists.Stream)}, true
+	case errors.As(err, &invalid):
+		return mapping{codes.InvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": invalid.Field}}, true
+	case errors.As(err, &name):
+		return mapping{codes.InvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": name.Kind, "name": fmt.Sprintf("%q", name.Name)}}, true
+	case errors.As(err, &unimplemented):
+		return mapping{codes.Unimplemented, "UNIMPLEMENTED", map[string]string{"feature": unimplemented.Feature}}, true
+	case errors.As(err, &wrongOffset):
+		return mapping{codes.FailedPrecondition, "WRONG_OFFSET", map[string]string{
+			"expected": number(wrongOffset.Expected), "next_offset": number(wrongOffset.Next),
+		}}, true
+	case errors.As(err, &outOfRange):
+		return mapping{codes.OutOfRange, rangeReason(outOfRange), map[string]string{
+			"offset": number(outOfRange.Offset), "log_start": number(outOfRange.LogStart), "next_offset": number(outOfRange.NextOffset),
+		}}, true
+	case errors.As(err, &batchTooLarge):
+		return mapping{codes.ResourceExhausted, "TOO_LARGE", map[string]string{
+			"offset": number(batchTooLarge.Offset), "bytes": number(batchTooLarge.SizeBytes),
+		}}, true
+	case errors.As(err, &tooLarge):
+		return mapping{codes.InvalidArgument, "TOO_LARGE", map[string]string{
+			"bytes": number(tooLarge.SizeBytes), "limit": number(tooLarge.LimitBytes),
+		}}, true
+	case errors.As(err, &corrupt):
+		return mapping{codes.DataLoss, "CORRUPT_DATA", nil}, true
+	}
+	return mapping{}, false
+}
+
+func rangeReason(e *commitlog.RangeError) string {
+	if e.Offset < e.LogStart {
+		return "OFFSET_GONE"
+	}
+	return "OFFSET_BEYOND_END"
+}
+
+func withName(m map[string]string, key, value string) map[string]string {
+	all := map[string]string{key: value}
+	for k, v := range m {
+		all[k] = v
+	}
+	return all
+}
+
+func number[N int | int32 | int64](n N) string { return strconv.FormatInt(int64(n), 10) }

@@ -1,0 +1,91 @@
+// Package rpc serves trestle.v1 over gRPC: it validates, converts, calls, and maps errors. It holds no rule of its own.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/trestlehq/trestle/proto/codec"
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/partition"
+)
+
+// maxRequestBytes is the largest request that is read: one batch, or one record of the largest size, and what is around
+// it.
+const maxRequestBytes = host.MaxMessageBytes + 1<<20
+
+// Streams is what the services need of the streams of a broker.
+type Streams interface {
+	Create(ctx context.Context, config *trestlev1.StreamConfig, acceptExisting bool) (*host.Stream, bool, error)
+	Get(name string) (*host.Stream, error)
+	List(glob, after string, limit int) ([]*host.Stream, error)
+	PartitionOf(name string, id int32) (*partition.Partition, error)
+}
+
+// Config of a Server.
+type Config struct {
+	Streams Streams
+	Broker  string // name of this broker
+	Logger  *slog.Logger
+}
+
+// Server is the gRPC server of a broker.
+type Server struct {
+	grpc   *grpc.Server
+	health *health.Server
+	ending context.CancelCauseFunc // ends the streams of readers
+	done   chan error
+}
+
+// errStopping ends the streams of readers when the broker stops.
+var errStopping = errors.New("the broker is stopping")
+
+// Serve answers on the listener until Shutdown.
+func Serve(listener net.Listener, config Config) *Server {
+	running, ending := context.WithCancelCause(context.Background())
+	s := &Server{health: health.NewServer(), ending: ending, done: make(chan error, 1)}
+	s.grpc = grpc.NewServer(
+		grpc.ForceServerCodecV2(codec.New()),
+		grpc.MaxRecvMsgSize(maxRequestBytes),
+		grpc.MaxConcurrentStreams(10_000),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	trestlev1.RegisterStreamServiceServer(s.grpc, &streamService{streams: config.Streams, broker: config.Broker})
+	registerLogService(s.grpc, &logService{streams: config.Streams, running: running})
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	for _, name := range []string{"", trestlev1.StreamService_ServiceDesc.ServiceName, trestlev1.LogService_ServiceDesc.ServiceName} {
+		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+	}
+	reflection.Register(s.grpc)
+	go func() { s.done <- s.grpc.Serve(listener) }()
+	return s
+}
+
+// Shutdown refuses new calls, ends the streams of readers, and waits for publishes that are under way until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.health.Shutdown()
+	s.ending(errStopping)
+	graceful := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(graceful)
+	}()
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-graceful
+	}
+	return <-s.done
+}

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/trestlehq/trestle/server/internal/host"
+)
+
+// Settings of the embedded NATS. Pending bytes of a slow reader wait in the server, and publishers are slowed down,
+// before anything is dropped.
+const (
+	natsMaxPending    = 256 << 20
+	natsWriteDeadline = time.Minute
+	natsStartTimeout  = 10 * time.Second
+)
+
+// embeddedNATS is a NATS server in this process.
+type embeddedNATS struct {
+	server *natsserver.Server
+}
+
+func startNATS(address, name string, logger *slog.Logger) (*embeddedNATS, error) {
+	hostName, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: port %q is not a number", portText)
+	}
+	if port == 0 {
+		port = natsserver.RANDOM_PORT
+	}
+	if err := portFree(address); err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w; choose another with --nats-listen, or use the NATS that is there with --nats nats://%s", err, address)
+	}
+	s, err := natsserver.NewServer(&natsserver.Options{
+		ServerName: name, Host: hostName, Port: port,
+		NoSigs: true, NoSystemAccount: true,
+		MaxPayload: host.MaxMessageBytes, MaxPending: natsMaxPending, WriteDeadline: natsWriteDeadline,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	s.SetLoggerV2(&natsLog{logger.With("component", "nats")}, false, false, false)
+	s.Start()
+	if !s.ReadyForConnections(natsStartTimeout) {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, errors.New("embedded NATS: it did not start in " + natsStartTimeout.String())
+	}
+	return &embeddedNATS{server: s}, nil
+}
+
+// portFree says why nothing can listen there; the NATS server itself would end the process.
+func portFree(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func (n *embeddedNATS) address() string { return n.server.Addr().String() }
+
+// stop ends the server and waits for it.
+func (n *embeddedNATS) stop() {
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+}
+
+// natsLog gives the messages of the NATS server to slog.
+type natsLog struct{ logger *slog.Logger }
+
+func (l *natsLog) Noticef(format string, v ...any) { l.logger.Debug(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Warnf(format string, v ...any)   { l.logger.Warn(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Fatalf(format string, v ...any)  { l.logger.Error(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Errorf(format string, v ...any)  { l.logger.Error(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Debugf(format string, v ...any)  { l.logger.Debug(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Tracef(format string, v ...any)  { l.logger.Debug(fmt.Sprintf(format, v...)) }

@@ -1,0 +1,203 @@
+// Package server is a broker: it wires the rooms below it together and owns no rules.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/commitlog/vfs"
+	"github.com/trestlehq/trestle/server/internal/capture"
+	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/rpc"
+	"github.com/trestlehq/trestle/server/internal/web"
+)
+
+// Server is a running broker.
+type Server struct {
+	ready Ready
+	stops []func(context.Context) error // what was started, in that order; each is stopped after those behind it
+
+	stopping sync.Once
+	stopErr  error
+
+	mu   sync.Mutex
+	err  error // why it ended by itself; guarded by mu
+	done chan struct{}
+}
+
+// Ready says where a broker can be reached and who it is. Addresses are HOST:PORT.
+type Ready struct {
+	GRPC, HTTP, Peer string
+	NATS             string // URL
+	ID, DataDir      string
+}
+
+// Start starts a broker and returns when it captures and serves.
+func Start(ctx context.Context, config Config) (*Server, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{done: make(chan struct{})}
+	if err := s.start(ctx, &config); err != nil {
+		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func (s *Server) onStop(stop func(context.Context) error) { s.stops = append(s.stops, stop) }
+
+func (s *Server) start(ctx context.Context, config *Config) error {
+	folder, err := host.OpenFolder(vfs.OS(), config.DataDir, config.ID, hostID(), config.Cluster)
+	if err != nil {
+		return err
+	}
+	s.onStop(func(context.Context) error { return folder.Close() })
+	if s.ready.DataDir, err = filepath.Abs(config.DataDir); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	s.ready.ID = folder.Broker
+
+	listeners, err := s.listen(config)
+	if err != nil {
+		return err
+	}
+	source, err := s.connectNATS(ctx, config)
+	if err != nil {
+		return err
+	}
+	files := commitlog.NewFiles(vfs.OS(), openFiles())
+	s.onStop(func(context.Context) error { return files.Close() })
+	streams, err := host.Open(ctx, host.Config{
+		Folder: folder, Files: files, Source: source, Now: time.Now, OnFault: s.fail, Logger: config.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.onStop(streams.Close)
+
+	grpcServer := rpc.Serve(listeners.take(grpcPort), rpc.Config{Streams: streams, Broker: folder.Broker, Logger: config.Logger})
+	s.onStop(grpcServer.Shutdown)
+	webServer := web.Serve(listeners.take(httpPort), s.Err)
+	s.onStop(webServer.Shutdown)
+	return nil
+}
+
+// connectNATS connects to the NATS that the configuration names, or starts one.
+func (s *Server) connectNATS(ctx context.Context, config *Config) (*capture.Source, error) {
+	urls := strings.Join(config.NATSURLs, ",")
+	if urls == "" {
+		nats, err := startNATS(config.NATSListen, s.ready.ID, config.Logger)
+		if err != nil {
+			return nil, err
+		}
+		s.onStop(func(context.Context) error { nats.stop(); return nil })
+		urls = "nats://" + nats.address()
+	}
+	s.ready.NATS = urls
+	source, err := capture.Connect(ctx, capture.Config{
+		URLs: urls, Name: "trestle " + s.ready.ID, MaxMessageBytes: host.MaxMessageBytes, Logger: config.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.onStop(func(context.Context) error { source.Close(); return nil })
+	return source, nil
+}
+
+// Ports that a broker listens on, besides that of its embedded NATS.
+const (
+	grpcPort = iota
+	httpPort
+	peerPort
+	ports
+)
+
+// listeners are the open ports of a broker, until somebody serves them.
+type listeners [ports]net.Listener
+
+// listen opens all ports at once, so that one that is in use is found before anything else happens. Nobody serves the
+// port of peers: it is held for the cluster.
+func (s *Server) listen(config *Config) (*listeners, error) {
+	l := &listeners{}
+	s.onStop(func(context.Context) error { return l.close() })
+	for port, asked := range [ports]struct{ flag, address string }{
+		grpcPort: {"--listen", config.Listen}, httpPort: {"--http", config.HTTPListen}, peerPort: {"--peer", config.PeerListen},
+	} {
+		var err error
+		if l[port], err = net.Listen("tcp", asked.address); err != nil {
+			return nil, fmt.Errorf("%w; choose another address with %s", err, asked.flag)
+		}
+	}
+	s.ready.GRPC, s.ready.HTTP, s.ready.Peer = l[grpcPort].Addr().String(), l[httpPort].Addr().String(), l[peerPort].Addr().String()
+	return l, nil
+}
+
+// take hands a listener to whoever serves, and from then on closes, it.
+func (l *listeners) take(port int) net.Listener {
+	taken := l[port]
+	l[port] = nil
+	return taken
+}
+
+func (l *listeners) close() error {
+	var errs []error
+	for _, listener := range l {
+		if listener != nil {
+			errs = append(errs, listener.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// openFiles is how many unused files are kept open: a quarter of what the process may.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 256
+	}
+	return int(min(limit.Cur/4, 1<<16))
+}
+
+// Ready says where the broker can be reached.
+func (s *Server) Ready() Ready { return s.ready }
+
+// Done is closed when the broker has failed and can only be shut down. Err says why.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err is why the broker ended by itself; nil while it has not.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// fail ends the broker: a log that cannot be made durable makes it useless, and going on would make it a liar.
+func (s *Server) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		close(s.done)
+	}
+}
+
+// Shutdown stops the broker: it refuses new requests, stores what was received, and releases everything. What was not
+// finished when ctx ends is given up. It may be called more than once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopping.Do(func() {
+		var errs []error
+		for i := len(s.stops) - 1; i >= 0; i-- {
+			errs = append(errs, s.stops[i](ctx))
+		}
+		s.stopErr = errors.Join(errs...)
+	})
+	return s.stopErr
+}
