@@ -26,7 +26,7 @@ type activeSegment struct {
 
 // beginSegment makes the file of the segment that begins at the end of the log. Nothing is durable yet.
 func (l *Log) beginSegment(now int64) error {
-	s := &segment{name: segmentName(l.dir, l.End()), base: l.End(), end: l.End()}
+	s := &segment{name: segmentName(l.dir, l.End(), 0), base: l.End(), end: l.End()}
 	header := segmentHeader{partition: l.opts.Partition, logID: l.opts.LogID, base: s.base, created: now}
 	file, err := l.files.create(s.name)
 	if err != nil {
@@ -112,11 +112,13 @@ func (l *Log) seal() error {
 	if err := a.sync(l); err != nil {
 		return l.fail(fmt.Errorf("sealing %s: %w", a.name, err))
 	}
+	mark := l.markHere()
+	mark.FilePosition, mark.sealed = a.written+segmentFooterSize, true
+	l.advanceDurable(mark)
 	l.active = nil
 	l.mu.Lock()
 	a.sealed = true
-	a.size = a.written + segmentFooterSize
-	l.durable = l.end
+	a.size = mark.FilePosition
 	l.mu.Unlock()
 	return l.leave(a)
 }

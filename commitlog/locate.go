@@ -15,11 +15,10 @@ func (r *Reader) locate() error {
 	if errors.Is(err, ErrFault) {
 		err = nil // what is there can be read
 	}
-	if err == nil && (r.from.Seq == 0 && r.from.Offset > l.end.Offset || r.from.Seq > l.end.Seq) {
-		err = &RangeError{Offset: r.from.Offset, LogStart: l.startLocked().Offset, NextOffset: l.end.Offset}
-	}
-	if err == nil && (r.from.Seq == 0 && r.from.Offset < l.startLocked().Offset || r.from.Seq != 0 && r.from.Seq < l.startLocked().Seq) {
-		err = &RangeError{Offset: r.from.Offset, LogStart: l.startLocked().Offset, NextOffset: l.end.Offset}
+	beyond := r.from.Seq > l.end.Seq || r.from.Seq == 0 && r.from.Offset > l.end.Offset
+	gone := r.from.Seq == 0 && r.from.Offset < l.startLocked() || r.from.Seq != 0 && r.from.Before(l.firstLocked())
+	if err == nil && (beyond || gone) {
+		err = l.rangeErrorLocked(r.from.Offset)
 	}
 	segments := l.segments
 	l.mu.Unlock()
@@ -74,7 +73,7 @@ func (r *Reader) nextSegment() (bool, error) {
 	}
 	if r.next.Before(segments[i].base) {
 		if i == 0 {
-			return false, &RangeError{Offset: r.next.Offset, LogStart: segments[0].base.Offset, NextOffset: l.end.Offset}
+			return false, l.rangeErrorLocked(r.next.Offset)
 		}
 		return false, &CorruptError{File: r.segment.name, Position: r.position, Err: errHole}
 	}
@@ -84,3 +83,7 @@ func (r *Reader) nextSegment() (bool, error) {
 
 // errHole means that a file ends before the next one begins.
 var errHole = errors.New("batches are missing before the next segment")
+
+func (l *Log) rangeErrorLocked(offset int64) error {
+	return &RangeError{Offset: offset, LogStart: l.startLocked(), NextOffset: l.end.Offset}
+}

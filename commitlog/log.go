@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trestlehq/trestle/commitlog/vfs"
 	"github.com/trestlehq/trestle/proto/batch"
 )
 
@@ -27,6 +28,9 @@ type Options struct {
 	SegmentBytes int64
 	// SegmentAge is the age at which a new segment is begun; 0: DefaultSegmentAge.
 	SegmentAge time.Duration
+	// Marks is where the log's marks go, and where the newest is looked for when the log is opened; nil: none are kept,
+	// and the whole last segment is read when the log is opened.
+	Marks *Marks
 }
 
 // Log is a sequence of batches in a folder. It is safe for concurrent use; see DESIGN.md for what runs beside what.
@@ -52,6 +56,8 @@ type Log struct {
 	end       Position
 	durable   Position // Invariant: durable <= end
 	committed Position // Invariant: committed <= end
+	start     int64    // log start: offset below which nothing is served; it may lie inside a batch
+	mark      Mark     // Invariant: mark.Durable == durable
 	changed   chan struct{}
 	fault     error // why nothing may be written any more
 	closed    bool
@@ -63,6 +69,9 @@ type lastBatch struct {
 	time  int64  // append time, unix nanoseconds
 	epoch uint64
 }
+
+// FS is the file system that the log lies in.
+func (l *Log) FS() vfs.FS { return l.files.FS() }
 
 // End is where the next batch will go.
 func (l *Log) End() Position {
@@ -78,14 +87,17 @@ func (l *Log) Durable() Position {
 	return l.durable
 }
 
-// Start is where the oldest batch begins that can be read.
-func (l *Log) Start() Position {
+// Start is the log start, the oldest offset that can be read.
+func (l *Log) Start() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.startLocked()
 }
 
-func (l *Log) startLocked() Position {
+func (l *Log) startLocked() int64 { return max(l.start, l.firstLocked().Offset) }
+
+// firstLocked is where the oldest batch begins that there is.
+func (l *Log) firstLocked() Position {
 	if len(l.segments) == 0 {
 		return l.end
 	}
@@ -119,36 +131,58 @@ func (l *Log) Sync() (Position, error) {
 	defer l.syncing.Unlock()
 	l.writing.Lock()
 	active := l.active
+	var mark Mark
 	if active != nil {
 		active.users++
+		mark = l.markHere()
 	}
 	l.mu.Lock()
-	end, durable, err := l.end, l.durable, l.usableLocked()
+	durable, err := l.durable, l.usableLocked()
 	l.mu.Unlock()
 	l.writing.Unlock()
-	if active == nil || err != nil {
+	if active == nil {
 		return durable, err
 	}
-	if end != durable {
+	if err == nil && mark.Durable != durable {
 		err = active.sync(l)
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	err = errors.Join(err, l.leave(active))
+	if closing := l.leave(active); closing != nil && err == nil {
+		err = closing
+	}
 	if err != nil {
 		return durable, l.fail(fmt.Errorf("syncing %s: %w", l.dir, err))
 	}
-	return l.advanceDurable(end), nil
+	l.advanceDurable(mark)
+	return mark.Durable, nil
 }
 
-// advanceDurable moves the durable end up to p, if it is not there already, and returns it.
-func (l *Log) advanceDurable(p Position) Position {
+// markHere is the mark of the log as it is, once that is durable. The caller holds l.writing.
+func (l *Log) markHere() Mark {
+	a := l.active
+	return Mark{
+		Durable: a.end, Segment: a.base, FilePosition: a.written,
+		last: l.last, records: a.records, digest: a.digest,
+	}
+}
+
+// advanceDurable moves the durable end up to the mark. The caller holds l.syncing, so it never goes back.
+func (l *Log) advanceDurable(m Mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.durable.Before(p) {
-		l.durable = p
+	l.durable, l.mark = m.Durable, m
+	l.putMarkLocked()
+}
+
+// putMarkLocked hands the newest mark to whoever makes it durable some time later.
+func (l *Log) putMarkLocked() {
+	if l.opts.Marks == nil {
+		return
 	}
-	return l.durable
+	m := l.mark
+	m.LogName, m.Committed, m.Start = LogName{l.opts.Partition, l.opts.LogID}, l.committed, l.start
+	l.opts.Marks.Put(m)
 }
 
 // usableLocked says why the log cannot be used, if it cannot.

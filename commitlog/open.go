@@ -8,11 +8,15 @@ import (
 	"strings"
 )
 
-// Report says what opening a log found and did. It is a value so that the caller decides what to log.
+// Report says what opening a log found and did. It is a value so that the caller decides what to tell whom.
 type Report struct {
 	// Cut names the ends of files that were not whole batches and were cut off.
 	Cut []Cut
-	// Removed names files that held nothing yet or were never finished.
+	// Damaged names places where durable bytes are not what was written. They are left as they are and never served.
+	Damaged []*CorruptError
+	// Lost is the stretch of the log whose files are gone.
+	Lost *Lost
+	// Removed names files that held nothing yet, were never finished, or were replaced.
 	Removed []string
 	// Unknown names files in the log's folder that are not ours and were left alone.
 	Unknown []string
@@ -28,9 +32,15 @@ type Cut struct {
 	Reason   error
 }
 
-// Open opens the log in the folder dir, making an empty one if there is none. It reads the last segment from its start,
-// cuts off what is not a whole batch, and makes the rest durable before it returns: what a process wrote and did not
-// sync before it was killed is kept if it is whole.
+// Unused says whether what was cut off is space that had been allocated ahead and not written.
+func (c *Cut) Unused() bool { return errors.Is(c.Reason, errUnwritten) }
+
+// Lost is a stretch of a log.
+type Lost struct{ From, To Position }
+
+// Open opens the log in the folder dir, making an empty one if there is none. It reads what lies above the mark, or the
+// whole last segment if there is none, cuts off what is not a whole batch, and makes the rest durable before it returns:
+// what a process wrote and did not sync before it was killed is kept if it is whole.
 func Open(dir string, opts Options) (*Log, Report, error) {
 	if opts.SegmentBytes == 0 {
 		opts.SegmentBytes = DefaultSegmentBytes
@@ -46,7 +56,13 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 	if err := l.openFolder(&report); err != nil {
 		return nil, report, fmt.Errorf("opening the log in %s: %w", dir, err)
 	}
-	if err := l.recover(&report); err != nil {
+	r := recovery{Log: l, report: &report}
+	if opts.Marks != nil {
+		if m, ok := opts.Marks.Get(LogName{opts.Partition, opts.LogID}); ok {
+			r.mark, l.start = &m, m.Start
+		}
+	}
+	if err := r.run(); err != nil {
 		return nil, report, fmt.Errorf("opening the log in %s: %w", dir, err)
 	}
 	return l, report, nil
@@ -68,14 +84,14 @@ func (l *Log) openFolder(report *Report) error {
 	indexes := map[string]bool{}
 	for _, e := range entries {
 		name := filepath.Join(l.dir, e.Name())
-		base, ok := parseSegmentName(e.Name())
+		base, generation, ok := parseSegmentName(e.Name())
 		switch {
 		case ok:
 			info, err := fs.Stat(name)
 			if err != nil {
 				return err
 			}
-			l.segments = append(l.segments, &segment{name: name, base: base, size: info.Size(), sealed: true})
+			l.segments = append(l.segments, &segment{name: name, base: base, generation: generation, size: info.Size(), sealed: true})
 		case strings.HasSuffix(name, indexSuffix):
 			indexes[name] = true
 		case strings.HasSuffix(name, tempSuffix):
@@ -87,24 +103,32 @@ func (l *Log) openFolder(report *Report) error {
 			report.Unknown = append(report.Unknown, name)
 		}
 	}
-	l.orderSegments()
+	if err := l.orderSegments(report); err != nil {
+		return err
+	}
 	return l.removeStrayIndexes(indexes, report)
 }
 
-// orderSegments sorts the segments and lets each end where the next begins.
-func (l *Log) orderSegments() {
-	slices.SortFunc(l.segments, func(a, b *segment) int {
-		if a.base.Before(b.base) {
-			return -1
-		}
-		return 1
-	})
+// orderSegments sorts the segments, lets each end where the next begins, and removes those that were rewritten: the
+// rewritten file gets its name once it is whole and durable.
+func (l *Log) orderSegments(report *Report) error {
+	slices.SortFunc(l.segments, func(a, b *segment) int { return strings.Compare(a.name, b.name) })
+	kept := l.segments[:0]
 	for i, s := range l.segments {
+		if i+1 < len(l.segments) && l.segments[i+1].base == s.base {
+			if err := l.removeSegmentFiles(s, report); err != nil {
+				return err
+			}
+			continue
+		}
 		s.end = s.base
 		if i+1 < len(l.segments) {
 			s.end = l.segments[i+1].base
 		}
+		kept = append(kept, s)
 	}
+	l.segments = kept
+	return nil
 }
 
 // removeStrayIndexes removes indexes of segments that are not there.
@@ -121,28 +145,6 @@ func (l *Log) removeStrayIndexes(indexes map[string]bool, report *Report) error 
 	return nil
 }
 
-// recover reads the last segment, cuts its end where it is not whole, and takes up the log from there.
-func (l *Log) recover(report *Report) error {
-	for len(l.segments) > 0 {
-		s := l.segments[len(l.segments)-1]
-		t, err := l.recoverSegment(s, report)
-		if err != nil {
-			return err
-		}
-		if t != nil {
-			return l.resume(t)
-		}
-		// The header was not written: the file holds nothing, and the segment before it is whole.
-		if err := l.removeSegmentFiles(s, report); err != nil {
-			return err
-		}
-		l.segments = l.segments[:len(l.segments)-1]
-		l.opts.Base = s.base
-	}
-	l.end, l.durable = l.opts.Base, l.opts.Base
-	return l.files.FS().SyncDir(l.dir)
-}
-
 func (l *Log) removeSegmentFiles(s *segment, report *Report) error {
 	report.Removed = append(report.Removed, s.name)
 	err := errors.Join(l.files.forget(s.indexName()), l.files.forget(s.name))
@@ -153,18 +155,4 @@ func (l *Log) removeSegmentFiles(s *segment, report *Report) error {
 		return err
 	}
 	return l.files.FS().Remove(s.name)
-}
-
-// resume takes up the log at the end of its last segment.
-func (l *Log) resume(t *tail) error {
-	l.last, l.end, l.durable = t.last, t.segment.end, t.segment.end
-	if t.footer == nil {
-		l.active = &activeSegment{
-			segment: t.segment, file: t.file, index: t.index, users: 1, created: t.header.created,
-			written: t.segment.size, records: t.records, digest: t.digest,
-		}
-		t.segment.sealed = false
-		return l.files.FS().SyncDir(l.dir)
-	}
-	return errors.Join(l.files.release(t.file), l.files.release(t.index.file), l.files.FS().SyncDir(l.dir))
 }

@@ -182,8 +182,8 @@ func (r *Reader) gone(err error) error {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if errors.Is(err, fs.ErrNotExist) && r.next.Before(l.startLocked()) {
-		return &RangeError{Offset: r.next.Offset, LogStart: l.startLocked().Offset, NextOffset: l.end.Offset}
+	if errors.Is(err, fs.ErrNotExist) && r.next.Before(l.firstLocked()) {
+		return l.rangeErrorLocked(r.next.Offset)
 	}
 	if usable := l.usableLocked(); usable != nil {
 		return usable

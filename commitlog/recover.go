@@ -9,109 +9,197 @@ import (
 	"github.com/trestlehq/trestle/proto/batch"
 )
 
+// recovery takes up a log after a stop of any kind. DESIGN.md has the table of what is found and what is done.
+type recovery struct {
+	*Log
+	mark   *Mark // nil: none
+	report *Report
+}
+
 // tail is the last segment of a log as it was found, with its files open.
 type tail struct {
 	segment *segment
 	file    *handle
 	index   indexWriter
-	header  segmentHeader
-	footer  *segmentFooter // nil: not sealed
-	last    lastBatch
-	records uint64
-	digest  uint32
+	created int64
+	closed  bool // nothing more is appended to it: it has a footer, or is damaged where it would go on
+	mark    Mark // where the batches end, once that is durable
 }
 
-// recoverSegment reads the last segment of the log, writes its index anew, and cuts the file where the first element
-// stands that is not whole or does not follow from the one before it. It returns nil if not even the segment's header
-// is whole.
-func (l *Log) recoverSegment(s *segment, report *Report) (*tail, error) {
-	file, err := l.files.acquire(s.name)
+// run finds the end of the log and makes it durable.
+func (r *recovery) run() error {
+	if r.mark != nil && r.lostTail() {
+		return r.FS().SyncDir(r.dir)
+	}
+	for len(r.segments) > 0 {
+		s := r.segments[len(r.segments)-1]
+		t, err := r.segmentTail(s)
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			return r.resume(t)
+		}
+		// Nothing in the file was ever made durable, and the segment before it is whole.
+		if err := r.removeSegmentFiles(s, r.report); err != nil {
+			return err
+		}
+		r.segments = r.segments[:len(r.segments)-1]
+		r.opts.Base = s.base
+	}
+	r.end, r.durable = r.opts.Base, r.opts.Base
+	return r.FS().SyncDir(r.dir)
+}
+
+// lostTail looks for the segment in which the mark lies. If it is gone and nothing comes after it, the log goes on at the
+// mark, so that no offset is given twice, and says what is lost.
+func (r *recovery) lostTail() bool {
+	from := r.opts.Base
+	if n := len(r.segments); n > 0 {
+		if !r.segments[n-1].base.Before(r.mark.Segment) {
+			return false
+		}
+		from = r.mark.Segment
+	} else if !from.Before(r.mark.Durable) {
+		return false
+	}
+	r.report.Lost = &Lost{From: from, To: r.mark.Durable}
+	r.last, r.end, r.durable, r.Log.mark = r.mark.last, r.mark.Durable, r.mark.Durable, *r.mark
+	if n := len(r.segments); n > 0 {
+		r.segments[n-1].end = r.mark.Segment
+	}
+	return true
+}
+
+// resume takes up the log at the end of its last segment.
+func (r *recovery) resume(t *tail) error {
+	l := r.Log
+	l.last, l.end, l.durable, l.mark = t.mark.last, t.mark.Durable, t.mark.Durable, t.mark
+	t.segment.end = t.mark.Durable
+	if t.closed {
+		return errors.Join(l.files.release(t.file), l.files.release(t.index.file), r.FS().SyncDir(l.dir))
+	}
+	l.active = &activeSegment{
+		segment: t.segment, file: t.file, index: t.index, users: 1, created: t.created,
+		written: t.segment.size, records: t.mark.records, digest: t.mark.digest,
+	}
+	t.segment.sealed = false
+	return r.FS().SyncDir(l.dir)
+}
+
+// segmentTail reads the last segment from the mark on, or from its start if the mark is not in it, and cuts the file
+// where the first element stands that is not whole or does not follow from the one before it. It returns nil if the
+// file holds nothing.
+func (r *recovery) segmentTail(s *segment) (*tail, error) {
+	file, err := r.files.acquire(s.name)
 	if err != nil {
 		return nil, err
 	}
-	t := &tail{segment: s, file: file}
-	start, err := l.readSegmentHeader(t)
-	if err == nil {
-		err = l.recoverFile(t, start, report)
+	t := &tail{segment: s, file: file, mark: Mark{Segment: s.base}}
+	known := r.mark
+	if known != nil && known.Segment != s.base {
+		known = nil
 	}
-	if err != nil {
-		err = errors.Join(err, l.files.release(file))
-		if t.index.file != nil {
-			err = errors.Join(err, l.files.release(t.index.file))
-		}
+	found, err := r.readHeader(t, known != nil)
+	if err == nil && found {
+		err = r.recoverFile(t, known)
 	}
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) && start == 0 {
-		return nil, nil
+	if err == nil && found {
+		return t, nil
 	}
-	return t, err
+	err = errors.Join(err, r.files.release(file))
+	if t.index.file != nil {
+		err = errors.Join(err, r.files.release(t.index.file))
+	}
+	return nil, err
 }
 
-// readSegmentHeader reads the header and says where the batches begin. A header that is not whole is a *CorruptError;
-// one that is whole and says that the file belongs elsewhere is another error.
-func (l *Log) readSegmentHeader(t *tail) (int64, error) {
+// readHeader reads the segment's header. One that is damaged is written anew, for all that it says is known but when the
+// segment was begun. It is false if the file holds nothing: no whole header and no whole batch, and no mark that knows
+// better.
+func (r *recovery) readHeader(t *tail, durable bool) (bool, error) {
 	b := make([]byte, segmentHeaderSize)
 	if _, err := t.file.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("reading %s: %w", t.segment.name, err)
+		return false, fmt.Errorf("reading %s: %w", t.segment.name, err)
 	}
-	h, n, err := parseSegmentHeader(b)
+	h, _, err := parseSegmentHeader(b)
+	want := segmentHeader{partition: r.opts.Partition, logID: r.opts.LogID, base: t.segment.base, generation: t.segment.generation}
 	if errors.Is(err, ErrNewer) {
-		return 0, fmt.Errorf("%s: %w", t.segment.name, err)
+		return false, fmt.Errorf("%s: %w", t.segment.name, err)
 	}
 	if err != nil {
-		return l.mendSegmentHeader(t, err)
+		return r.mendHeader(t, want, durable, err)
 	}
-	if h.partition != l.opts.Partition || h.logID != l.opts.LogID || h.base != t.segment.base {
-		return 0, fmt.Errorf("%s belongs to log %d of partition %x at %v, not here; move it away", t.segment.name, h.logID, h.partition, h.base)
+	t.created = h.created
+	want.created = h.created
+	if h != want {
+		return false, fmt.Errorf("%s belongs to log %d of partition %x at %v, not here; move it away", t.segment.name, h.logID, h.partition, h.base)
 	}
-	t.header = h
-	return int64(n), nil
+	return true, nil
 }
 
-// mendSegmentHeader writes the header of a segment anew if only the header is damaged: all that it says is known, but
-// for when the segment was begun, for which the time of its first batch stands in. A file in which not even the first
-// batch is whole is a *CorruptError, because of why.
-func (l *Log) mendSegmentHeader(t *tail, why error) (int64, error) {
+func (r *recovery) mendHeader(t *tail, h segmentHeader, durable bool, why error) (bool, error) {
 	size, err := t.file.Size()
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	e, err := newScanner(t.file, t.segment.name, segmentHeaderSize, size).next()
-	if err != nil || e.footer != nil || e.header.PartitionTag != l.tag || e.header.Seq != t.segment.base.Seq {
-		return 0, &CorruptError{File: t.segment.name, Err: why}
+	sound := err == nil && e.footer == nil && e.header.PartitionTag == r.tag && e.header.Seq == t.segment.base.Seq
+	if !sound && !durable {
+		return false, nil
 	}
-	t.header = segmentHeader{partition: l.opts.Partition, logID: l.opts.LogID, base: t.segment.base, created: e.header.Time}
-	if _, err := t.file.WriteAt(t.header.encode(), 0); err != nil {
-		return 0, fmt.Errorf("mending the header of %s: %w", t.segment.name, err)
+	if sound {
+		h.created = e.header.Time
 	}
-	return segmentHeaderSize, nil
+	if _, err := t.file.WriteAt(h.encode(), 0); err != nil {
+		return false, fmt.Errorf("mending the header of %s: %w", t.segment.name, err)
+	}
+	t.created = h.created
+	r.report.Damaged = append(r.report.Damaged, &CorruptError{File: t.segment.name, Err: fmt.Errorf("mended: %w", why)})
+	return true, nil
 }
 
-// recoverFile reads all batches, cuts what follows them, and makes the file durable.
-func (l *Log) recoverFile(t *tail, start int64, report *Report) error {
+// recoverFile reads the batches above known, cuts what follows them, and makes the file durable.
+func (r *recovery) recoverFile(t *tail, known *Mark) error {
 	size, err := t.file.Size()
 	if err != nil {
 		return err
 	}
-	if err := l.startIndex(t); err != nil {
+	if known != nil {
+		t.mark = *known
+	} else {
+		t.mark.Durable, t.mark.FilePosition = t.segment.base, segmentHeaderSize
+		if t.mark.last, err = r.lastBefore(t.segment); err != nil {
+			return err
+		}
+	}
+	if err := r.takeIndex(t, min(size, t.mark.FilePosition)); err != nil {
 		return err
 	}
-	if t.last, err = l.lastBefore(t.segment); err != nil {
-		return err
+	if size < t.mark.FilePosition {
+		r.report.Damaged = append(r.report.Damaged, &CorruptError{
+			File: t.segment.name, Position: size, Err: fmt.Errorf("%w: %d bytes were durable", batch.ErrShort, t.mark.FilePosition),
+		})
+		t.closed, t.segment.size = true, size
+		return nil
 	}
-	t.segment.end = t.segment.base
-	sc := newScanner(t.file, t.segment.name, start, size)
-	reason := t.scan(l, sc, report)
+	reason := r.scan(t, size)
 	var corrupt *CorruptError
-	if errors.Is(reason, batch.ErrVersion) || reason != nil && !errors.As(reason, &corrupt) && !errors.Is(reason, io.EOF) {
+	if errors.Is(reason, batch.ErrVersion) || !errors.As(reason, &corrupt) && !errors.Is(reason, io.EOF) {
 		return reason // unreadable is not damaged: cut nothing
 	}
-	t.segment.size = sc.position
-	if sc.position < size {
-		if err := t.file.Truncate(sc.position); err != nil {
+	return r.cut(t, size, reason)
+}
+
+// cut ends the file where the batches end, and makes it durable.
+func (r *recovery) cut(t *tail, size int64, reason error) error {
+	end := t.mark.FilePosition
+	t.segment.size, t.closed = end, t.mark.sealed
+	if end < size {
+		if err := t.file.Truncate(end); err != nil {
 			return fmt.Errorf("cutting %s: %w", t.segment.name, err)
 		}
-		report.Cut = append(report.Cut, Cut{File: t.segment.name, Position: sc.position, Bytes: size - sc.position, Reason: reason})
+		r.report.Cut = append(r.report.Cut, Cut{File: t.segment.name, Position: end, Bytes: size - end, Reason: reason})
 	}
 	if err := t.file.SyncData(); err != nil {
 		return fmt.Errorf("syncing %s: %w", t.segment.name, err)
@@ -119,89 +207,93 @@ func (l *Log) recoverFile(t *tail, start int64, report *Report) error {
 	return nil
 }
 
-// startIndex begins the index of the segment anew.
-func (l *Log) startIndex(t *tail) error {
-	name := t.segment.indexName()
-	index, err := l.files.acquire(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		index, err = l.files.create(name)
+// scan steps through the batches from the mark on up to the first element that is not whole or does not follow, moving
+// the mark along, and says why it stopped: io.EOF at the end of the file. A suspect mark stays where it is: what lies
+// above it is of unknown fate, and what the page cache shows of it is not to be believed.
+func (r *recovery) scan(t *tail, size int64) error {
+	if t.mark.Suspect {
+		t.mark.Suspect = false
+		if err := t.file.DropCache(); err != nil {
+			return err
+		}
+		return &CorruptError{File: t.segment.name, Position: t.mark.FilePosition, Err: errors.New("a sync failed here")}
 	}
-	if err != nil {
-		return err
-	}
-	t.index = indexWriter{file: index, base: t.segment.base, covered: segmentHeaderSize + 1}
-	return index.Truncate(0)
-}
-
-// scan steps through the batches up to the first element that is not whole or does not follow, and says why it
-// stopped: io.EOF at the end of the file.
-func (t *tail) scan(l *Log, sc *scanner, report *Report) error {
+	sc := newScanner(t.file, t.segment.name, t.mark.FilePosition, size)
 	for {
-		at := sc.position
 		e, err := sc.next()
 		if err != nil {
 			return err
 		}
-		if t.footer != nil {
+		switch {
+		case t.mark.sealed:
 			err = errors.New("something follows the footer")
-		} else if e.footer != nil {
-			err = t.takeFooter(e.footer, at)
-		} else {
-			err = t.takeBatch(l, &e)
+		case e.footer != nil:
+			err = t.takeFooter(e.footer)
+		default:
+			err = r.takeBatch(t, &e)
 		}
 		if err != nil {
-			sc.position = at
-			return &CorruptError{File: sc.name, Position: at, Err: err}
+			return &CorruptError{File: sc.name, Position: t.mark.FilePosition, Err: err}
 		}
-		if e.footer == nil {
-			report.Recovered++
-		}
+		t.mark.FilePosition = sc.position
 	}
 }
 
-func (t *tail) takeFooter(f *segmentFooter, at int64) error {
-	if f.end != t.segment.end || f.bytes != at || f.digest != t.digest || f.last.crc != t.last.crc {
+func (t *tail) takeFooter(f *segmentFooter) error {
+	m := &t.mark
+	if f.end != m.Durable || f.bytes != m.FilePosition || f.digest != m.digest || f.last.crc != m.last.crc {
 		return fmt.Errorf("%w: the footer does not match the batches before it", batch.ErrCorrupt)
 	}
-	t.footer = f
+	m.sealed = true
 	return nil
 }
 
 // takeBatch accounts for a batch if it follows from the one before it.
-func (t *tail) takeBatch(l *Log, e *element) error {
-	h, end := &e.header, t.segment.end
+func (r *recovery) takeBatch(t *tail, e *element) error {
+	h, m := &e.header, &t.mark
+	if err := follows(h, r.tag, m.Durable, m.last); err != nil {
+		return err
+	}
+	m.last = lastBatch{crc: h.HeaderCRC, time: h.Time, epoch: h.LeaderEpoch}
+	m.Durable = Position{Seq: h.Seq + 1, Offset: h.NextOffset()}
+	m.records += uint64(h.RecordCount)
+	m.digest = updateDigest(m.digest, h.HeaderCRC)
+	t.index.add(indexEntry{seq: h.Seq, offset: h.BaseOffset, time: h.Time, position: e.position})
+	r.report.Recovered++
+	return nil
+}
+
+// follows says what is wrong with a sound batch that stands at end, behind last, in a log with that tag.
+func follows(h *batch.Header, tag uint32, end Position, last lastBatch) error {
 	switch {
-	case h.PartitionTag != l.tag:
+	case h.PartitionTag != tag:
 		return fmt.Errorf("%w: batch of another log", batch.ErrCorrupt)
 	case h.Seq != end.Seq || h.BaseOffset != end.Offset:
 		return fmt.Errorf("%w: seq %d offset %d where %v is expected", batch.ErrCorrupt, h.Seq, h.BaseOffset, end)
-	case t.last.crc != 0 && h.PreviousCRC != t.last.crc:
+	case last.crc != 0 && h.PreviousCRC != last.crc:
 		return fmt.Errorf("%w: the batch does not name the one before it", batch.ErrCorrupt)
-	case h.LeaderEpoch < t.last.epoch || h.Time < t.last.time:
+	case h.LeaderEpoch < last.epoch || h.Time < last.time:
 		return fmt.Errorf("%w: epoch or time go back", batch.ErrCorrupt)
 	}
-	t.last = lastBatch{crc: h.HeaderCRC, time: h.Time, epoch: h.LeaderEpoch}
-	t.segment.end = Position{Seq: h.Seq + 1, Offset: h.NextOffset()}
-	t.records += uint64(h.RecordCount)
-	t.digest = updateDigest(t.digest, h.HeaderCRC)
-	t.index.add(indexEntry{seq: h.Seq, offset: h.BaseOffset, time: h.Time, position: e.position})
 	return nil
 }
 
 // lastBefore is what the first batch of the segment depends on, from the footer of the segment before it.
-func (l *Log) lastBefore(s *segment) (lastBatch, error) {
-	if len(l.segments) < 2 {
+func (r *recovery) lastBefore(s *segment) (lastBatch, error) {
+	if len(r.segments) < 2 {
 		return lastBatch{}, nil
 	}
-	before := l.segments[len(l.segments)-2]
-	footer, err := l.readFooter(before)
-	if err != nil {
-		return lastBatch{}, err
+	before := r.segments[len(r.segments)-2]
+	footer, err := r.readFooter(before)
+	if err == nil && footer.end != s.base {
+		err = &CorruptError{File: before.name, Position: footer.bytes, Err: errHole}
 	}
-	if footer.end != s.base {
-		return lastBatch{}, &CorruptError{File: before.name, Position: footer.bytes, Err: errHole}
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) { // it is sealed, so this is rot
+		r.report.Damaged = append(r.report.Damaged, corrupt)
+		return lastBatch{}, nil
 	}
-	return footer.last, nil
+	return footer.last, err
 }
 
 // readFooter reads the footer of a sealed segment.

@@ -14,31 +14,33 @@ const (
 
 // segment is one file of a log: the batches from base on.
 type segment struct {
-	name string // path of the file
-	base Position
+	name       string // path of the file
+	base       Position
+	generation uint32 // 0 as first written; raised by each rewrite
 
-	// Guarded by Log.mu. Invariant: base.Seq <= end.Seq.
+	// Guarded by Log.mu; in the active segment also stable while Log.writing is held. Invariant: base.Seq <= end.Seq.
 	end    Position // after the last batch; in a sealed segment also the base of the next one
 	size   int64    // bytes that may be read: of the active segment what is written, of a sealed one the file
 	sealed bool
 }
 
-// segmentName is the path of the segment that begins at base. Names sort as their bases do.
-func segmentName(dir string, base Position) string {
-	return filepath.Join(dir, fmt.Sprintf("%020d-%020d%s", base.Seq, base.Offset, segmentSuffix))
+// segmentName is the path of the segment that begins at base. Names sort as their bases do, and a rewritten segment
+// after the one that it replaces.
+func segmentName(dir string, base Position, generation uint32) string {
+	return filepath.Join(dir, fmt.Sprintf("%020d-%020d-%06d%s", base.Seq, base.Offset, generation, segmentSuffix))
 }
 
-// parseSegmentName reads the base out of the name of a segment file.
-func parseSegmentName(name string) (Position, bool) {
-	var base Position
+// parseSegmentName reads base and generation out of the name of a segment file.
+func parseSegmentName(name string) (base Position, generation uint32, ok bool) {
 	stem, ok := strings.CutSuffix(filepath.Base(name), segmentSuffix)
 	if !ok {
-		return base, false
+		return base, 0, false
 	}
-	if n, err := fmt.Sscanf(stem, "%020d-%020d", &base.Seq, &base.Offset); n != 2 || err != nil {
-		return base, false
+	if n, err := fmt.Sscanf(stem, "%d-%d-%d", &base.Seq, &base.Offset, &generation); n != 3 || err != nil {
+		return base, 0, false
 	}
-	return base, filepath.Base(segmentName("", base)) == stem+segmentSuffix && base.Seq > 0 && base.Offset >= 0
+	same := filepath.Base(segmentName("", base, generation)) == stem+segmentSuffix
+	return base, generation, same && base.Seq > 0 && base.Offset >= 0
 }
 
 func (s *segment) indexName() string { return strings.TrimSuffix(s.name, segmentSuffix) + indexSuffix }

@@ -75,8 +75,13 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	}
 	files := commitlog.NewFiles(vfs.OS(), openFiles())
 	s.onStop(func(context.Context) error { return files.Close() })
+	marks, err := folder.OpenMarks()
+	if err != nil {
+		return err
+	}
+	s.onStop(func(context.Context) error { return marks.Close() })
 	streams, err := host.Open(ctx, host.Config{
-		Folder: folder, Files: files, Source: source, Now: time.Now, OnFault: s.fail, Logger: config.Logger,
+		Folder: folder, Files: files, Marks: marks, Source: source, Now: time.Now, OnFault: s.fail, Logger: config.Logger,
 	})
 	if err != nil {
 		return err

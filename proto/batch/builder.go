@@ -2,8 +2,8 @@ package batch
 
 import "bytes"
 
-// Append appends a batch with the given body to dst. Of h it takes all but Body sizes and CRCs, which it finds out;
-// h.BodyCRC is taken as it is, so that a checksum made by whoever made the body goes with it end to end. Header and
+// Append appends a batch with the given body to dst. Of h it takes all but the sizes and the header CRC, which it finds
+// out; h.BodyCRC is taken as it is, so that a checksum made by whoever made the body goes with it end to end. Header and
 // body together may not exceed MaxSize.
 func Append(dst []byte, h *Header, body []byte) []byte {
 	start := len(dst)

@@ -104,6 +104,9 @@ func ParseControl(body []byte) (Control, error) {
 	return c, nil
 }
 
+// controlFields is how many fields of each kind are known, all of them varints.
+var controlFields = [...]uint32{ControlEpoch: 1, ControlGap: 4, ControlUnclean: 2}
+
 func (c *Control) parseKind(kind ControlKind, b []byte) error {
 	*c = Control{Kind: kind}
 	for len(b) > 0 {
@@ -111,7 +114,7 @@ func (c *Control) parseKind(kind ControlKind, b []byte) error {
 		if err != nil {
 			return fmt.Errorf("control: %w", err)
 		}
-		if f.num <= 4 && f.wire != wireVarint {
+		if f.num <= controlFields[kind] && f.wire != wireVarint {
 			return fmt.Errorf("control: %w: field %d has wire type %d", ErrCorrupt, f.num, f.wire)
 		}
 		c.setVarint(f.num, f.varint)

@@ -295,7 +295,7 @@ func headerChecksum(header []byte) uint32 {
 }
 
 // putHeader writes h over the first HeaderSize bytes of b, a batch of len(b) bytes whose body is in place, and seals it.
-// The lengths, the body CRC and the header CRC are those of b, whatever h says.
+// The lengths and the header CRC are those of b, whatever h says.
 func putHeader(b []byte, h *Header) {
 	copy(b, headerTemplate[:])
 	PutPaddedLength(b[atLength:], len(b)-elementPrefix)

@@ -193,12 +193,18 @@ func parseHeaderField(b []byte) (h HeaderField, err error) {
 	return h, nil
 }
 
-// MessageID is the value of the first header that names the message, nil if there is none.
+// MessageID is the value of the first header that names the message; nil if there is none, or it is empty: messages
+// without a name are not each other's duplicates.
 func (r *Record) MessageID() []byte {
 	for i := range r.Headers {
-		if string(r.Headers[i].Name) == MessageIDHeader {
-			return r.Headers[i].Value
+		h := &r.Headers[i]
+		if string(h.Name) != MessageIDHeader {
+			continue
 		}
+		if len(h.Value) == 0 {
+			return nil
+		}
+		return h.Value
 	}
 	return nil
 }

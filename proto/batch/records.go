@@ -18,13 +18,14 @@ type Records struct {
 	next   int    // where in body the next field is looked for
 	deltas []byte // packed offset deltas; nil: dense
 	delta  int32  // of the record that Next returned last
+	last   int32  // largest offset delta that a record may have
 	index  int    // of the record that Next will return
 }
 
 // ParseRecords looks through the encoded Records in body: the form of its top level is checked, that of each record
 // is when Next reads it.
 func ParseRecords(body []byte) (Records, error) {
-	r := Records{body: body}
+	r := Records{body: body, last: math.MaxInt32}
 	for at := 0; at < len(body); {
 		f, n, err := readField(body[at:])
 		if err != nil {
@@ -89,6 +90,9 @@ func (r *Records) NextRaw() (content []byte, offsetDelta int32, ok bool, err err
 		}
 		return f.content, offsetDelta, true, nil
 	}
+	if len(r.deltas) > 0 {
+		return nil, 0, false, fmt.Errorf("records: %w: offset deltas for more than %d records", ErrCorrupt, r.index)
+	}
 	return nil, 0, false, nil
 }
 
@@ -98,7 +102,7 @@ func (r *Records) nextDelta() (int32, error) {
 		return int32(r.index - 1), nil
 	}
 	v, n := binary.Uvarint(r.deltas)
-	if n <= 0 || v > math.MaxInt32 || (r.index > 1 && int32(v) <= r.delta) {
+	if n <= 0 || v > uint64(r.last) || (r.index > 1 && int32(v) <= r.delta) {
 		return 0, fmt.Errorf("records: %w: offset delta of record %d", ErrCorrupt, r.index-1)
 	}
 	r.deltas, r.delta = r.deltas[n:], int32(v)
@@ -120,5 +124,6 @@ func (h *Header) RecordsOf(b []byte) (Records, error) {
 	if r.Dense() != (int64(h.RecordCount) == int64(h.LastOffsetDelta)+1) {
 		return r, fmt.Errorf("%w: %d records up to offset delta %d", ErrCorrupt, r.Count, h.LastOffsetDelta)
 	}
+	r.last = h.LastOffsetDelta
 	return r, nil
 }

@@ -54,6 +54,9 @@ func finishSelection(dst []byte, start int, h *Header, count int) ([]byte, error
 // Cut is Select for the offsets from (inclusive) to to (exclusive). The copy begins and ends with a record that it
 // holds: base offset and last offset delta are those of what is left.
 func Cut(dst []byte, h *Header, b []byte, from, to int64) ([]byte, error) {
+	if h.Control() {
+		return append(dst, b[:h.Size]...), nil
+	}
 	records, err := h.RecordsOf(b)
 	if err != nil {
 		return dst, err

@@ -3,7 +3,6 @@ package codec_test
 import (
 	"bytes"
 	"encoding/binary"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -203,5 +202,3 @@ func elements(t testing.TB, run []byte) [][]byte {
 }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-
-var extremes = []uint64{0, 1, 127, 128, math.MaxInt32, math.MaxUint32, math.MaxInt64, math.MaxUint64}

@@ -55,7 +55,7 @@ func Connect(ctx context.Context, config Config) (*Source, error) {
 		nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(3), // an answer waits behind what is pending
 		nats.SetCustomDialer(s.gate),
 		nats.ErrorHandler(s.onError),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.logger.Warn("nats connection lost", "error", err) }),
+		nats.DisconnectErrHandler(s.onDisconnect),
 		nats.ReconnectHandler(func(c *nats.Conn) { s.logger.Info("nats connection is back", "url", c.ConnectedUrlRedacted()) }),
 		nats.ClosedHandler(func(*nats.Conn) { close(s.closed) }),
 	)
@@ -85,6 +85,13 @@ func (s *Source) pending() int {
 	return total
 }
 
+// onDisconnect is called without an error when we close the connection ourselves.
+func (s *Source) onDisconnect(_ *nats.Conn, err error) {
+	if err != nil {
+		s.logger.Warn("nats connection lost", "error", err)
+	}
+}
+
 func (s *Source) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	subject := ""
 	if sub != nil {
@@ -96,6 +103,9 @@ func (s *Source) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	}
 	s.logger.Error("nats", "subject", subject, "error", err)
 }
+
+// confirmTimeout is how long NATS may take to confirm a subscription.
+const confirmTimeout = 5 * time.Second
 
 // Subscription is the capture of one stream.
 type Subscription struct {
@@ -113,7 +123,9 @@ func (s *Source) Subscribe(ctx context.Context, subjects []string, sink Sink) (*
 			return nil, errors.Join(fmt.Errorf("subscribing to %q: %w", subject, err), sub.Drain(ctx))
 		}
 	}
-	if err := s.conn.FlushWithContext(ctx); err != nil {
+	confirm, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	if err := s.conn.FlushWithContext(confirm); err != nil {
 		return nil, errors.Join(fmt.Errorf("subscribing: NATS did not confirm: %w", err), sub.Drain(ctx))
 	}
 	return sub, nil

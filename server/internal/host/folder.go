@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/commitlog/vfs"
 )
 
@@ -21,6 +22,7 @@ const formatVersion = 1
 const (
 	identityName   = "trestle.json"
 	lockName       = "lock"
+	marksName      = "marks"
 	partitionsName = "partitions"
 	metaName       = "meta.json"
 	tempSuffix     = ".tmp"
@@ -95,6 +97,11 @@ func (f *Folder) identify(broker, fallback, cluster string) error {
 		return fmt.Errorf("the data folder %s belongs to cluster %q, not %q; set --cluster %s or choose another folder", f.dir, f.Cluster, cluster, f.Cluster)
 	}
 	return nil
+}
+
+// OpenMarks opens the marks of the folder's logs.
+func (f *Folder) OpenMarks() (*commitlog.Marks, error) {
+	return commitlog.OpenMarks(f.fs, filepath.Join(f.dir, marksName))
 }
 
 // Close unlocks the folder.

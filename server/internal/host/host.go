@@ -26,6 +26,7 @@ import (
 type Config struct {
 	Folder *Folder
 	Files  *commitlog.Files
+	Marks  *commitlog.Marks
 	Source *capture.Source
 	Now    func() time.Time
 	// OnFault is called when a log has failed for good.
@@ -42,11 +43,17 @@ type Host struct {
 
 	mu      sync.Mutex
 	streams map[string]*Stream // by name; guarded by mu
+
+	stop  chan struct{} // closed when the host closes
+	tasks sync.WaitGroup
 }
+
+// flushMarks is how late a mark may be durable.
+const flushMarks = time.Second
 
 // Open starts all streams that have folders. They capture when it returns.
 func Open(ctx context.Context, config Config) (*Host, error) {
-	h := &Host{config: config, streams: map[string]*Stream{}}
+	h := &Host{config: config, streams: map[string]*Stream{}, stop: make(chan struct{})}
 	partitions, unknown, err := config.Folder.partitionFolders()
 	if err != nil {
 		return nil, fmt.Errorf("listing partitions: %w", err)
@@ -59,7 +66,25 @@ func Open(ctx context.Context, config Config) (*Host, error) {
 			return nil, errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 		}
 	}
+	h.tasks.Go(h.keepMarks)
 	return h, nil
+}
+
+// keepMarks makes marks durable now and then. Without them the next start reads more, and takes damage for a torn tail;
+// so a failure is told, and tried again.
+func (h *Host) keepMarks() {
+	ticker := time.NewTicker(flushMarks)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := h.config.Marks.Flush(); err != nil {
+				h.config.Logger.Error("marks were not written", "error", err)
+			}
+		case <-h.stop:
+			return
+		}
+	}
 }
 
 func (h *Host) open(ctx context.Context, id uuid.UUID) error {
@@ -85,7 +110,7 @@ func (h *Host) open(ctx context.Context, id uuid.UUID) error {
 func (h *Host) start(ctx context.Context, id uuid.UUID, s *Stream) error {
 	dir := filepath.Join(h.config.Folder.partitionDir(id), "log"+strconv.Itoa(recordsLog))
 	log, report, err := commitlog.Open(dir, commitlog.Options{
-		Files: h.config.Files, Partition: id, LogID: recordsLog,
+		Files: h.config.Files, Marks: h.config.Marks, Partition: id, LogID: recordsLog,
 		SegmentBytes: s.Config.GetSegmentBytes(), SegmentAge: s.Config.GetSegmentAge().AsDuration(),
 	})
 	if err != nil {
@@ -108,7 +133,16 @@ func (h *Host) start(ctx context.Context, id uuid.UUID, s *Stream) error {
 func (h *Host) tell(s *Stream, report *commitlog.Report) {
 	log := h.config.Logger.With("stream", s.Config.GetName())
 	for _, cut := range report.Cut {
+		if cut.Unused() {
+			continue
+		}
 		log.Warn("the end of a segment was not whole and was cut off", "file", cut.File, "position", cut.Position, "bytes", cut.Bytes, "reason", cut.Reason)
+	}
+	for _, damage := range report.Damaged {
+		log.Error("stored bytes are damaged; they are left as they are and not served", "file", damage.File, "position", damage.Position, "error", damage.Err)
+	}
+	if report.Lost != nil {
+		log.Error("files of the log are gone", "from", report.Lost.From, "to", report.Lost.To)
 	}
 	for _, name := range report.Removed {
 		log.Info("an unfinished file was removed", "file", name)
@@ -227,5 +261,7 @@ func (h *Host) Close(ctx context.Context) error {
 	for _, s := range streams {
 		errs = append(errs, s.Partition.Close())
 	}
+	close(h.stop)
+	h.tasks.Wait()
 	return errors.Join(errs...)
 }

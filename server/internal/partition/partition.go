@@ -102,7 +102,7 @@ type State struct {
 func (p *Partition) State() State {
 	s := State{
 		Epoch:         p.config.Epoch,
-		LogStart:      p.log.Start().Offset,
+		LogStart:      p.log.Start(),
 		HighWatermark: p.log.Committed().Offset,
 		DurableOffset: p.log.Durable().Offset,
 		NextOffset:    p.log.End().Offset,

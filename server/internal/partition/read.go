@@ -31,8 +31,8 @@ const (
 	AtNever // to stop: not at all
 )
 
-// Chunk is a run of whole batches for a reader, as stored, but that the first and last may be cut. The bytes are the
-// reader's until its next call.
+// Chunk is a run of whole batches for a reader, as stored, but that the first and last may be cut. The bytes belong to
+// whoever holds the chunk: gRPC is still sending one while the next is read.
 type Chunk struct {
 	Batches       []byte
 	HighWatermark int64
@@ -47,15 +47,16 @@ type Reader struct {
 	stop      int64              // exclusive
 	stopAt    commitlog.Position // stop here as well; Seq 0: nowhere
 	ended     bool
-	buf, cut  []byte
-	limit     int // bytes of a chunk
-	hard      bool
+	size      int  // bytes of the next buffer
+	limit     int  // bytes of a chunk
+	hard      bool // limit holds for a single batch, too
 }
 
-// Buffer sizes of a Reader: it begins small and grows where there is much to read.
+// Sizes of a Reader's buffers: they grow where there is much to read and shrink where there is little.
 const (
-	smallChunk   = 64 << 10
-	DefaultChunk = 1 << 20
+	smallestChunk = 4 << 10
+	firstChunk    = 64 << 10
+	DefaultChunk  = 1 << 20
 )
 
 // NewReader returns a reader of the records from start to stop, both as of now. A chunk has at most maxBytes, 0 meaning
@@ -66,7 +67,7 @@ func (p *Partition) NewReader(start, stop Place, maxBytes int) (*Reader, error) 
 		r.limit = DefaultChunk
 	}
 	end := p.log.Committed()
-	committed, logStart := end.Offset, p.log.Start().Offset
+	committed, logStart := end.Offset, p.log.Start()
 	switch start.Kind {
 	case AtEarliest:
 		r.next = logStart
@@ -128,24 +129,27 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			return Chunk{}, err
 		}
 		if r.next = max(r.next, run.End.Offset); len(batches) > 0 {
-			return Chunk{Batches: batches, HighWatermark: committed.Offset, LogStart: r.partition.log.Start().Offset}, nil
+			return Chunk{Batches: batches, HighWatermark: committed.Offset, LogStart: r.partition.log.Start()}, nil
 		}
 	}
 }
 
-// read reads a run of batches into a buffer that fits them.
+// read reads a run of batches into a new buffer that fits them.
 func (r *Reader) read(until commitlog.Position) (commitlog.Run, error) {
-	if r.buf == nil {
-		r.buf = make([]byte, min(smallChunk, r.limit))
+	if r.size == 0 {
+		r.size = min(firstChunk, r.limit)
 	}
-	run, err := r.log.Read(r.buf, until)
+	run, err := r.log.Read(make([]byte, r.size), until)
 	var large *commitlog.TooLargeError
 	if errors.As(err, &large) && (large.SizeBytes <= r.limit || !r.hard) {
-		r.buf = make([]byte, max(large.SizeBytes, min(2*len(r.buf), r.limit)))
-		run, err = r.log.Read(r.buf, until)
+		r.size = large.SizeBytes
+		run, err = r.log.Read(make([]byte, r.size), until)
 	}
-	if err == nil && len(run.Bytes) > len(r.buf)/2 && len(r.buf) < r.limit {
-		r.buf = make([]byte, min(4*len(r.buf), r.limit)) // the run keeps the buffer that it was read into
+	switch n := len(run.Bytes); {
+	case n > r.size/2 || r.size > r.limit:
+		r.size = min(4*r.size, r.limit)
+	case n < r.size/8:
+		r.size = max(r.size/2, min(smallestChunk, r.limit))
 	}
 	return run, err
 }
@@ -155,7 +159,7 @@ func (r *Reader) trim(run commitlog.Run) ([]byte, error) {
 	if run.First.Offset >= r.next && run.End.Offset <= r.stop {
 		return run.Bytes, nil
 	}
-	r.cut = r.cut[:0]
+	var cut []byte
 	for at := 0; at < len(run.Bytes); {
 		b := run.Bytes[at:]
 		h, err := batch.ParseHeader(b)
@@ -166,14 +170,14 @@ func (r *Reader) trim(run commitlog.Run) ([]byte, error) {
 		switch {
 		case h.BaseOffset >= r.stop:
 			r.ended = true
-			return r.cut, nil
+			return cut, nil
 		case h.Control(), h.BaseOffset >= r.next && h.NextOffset() <= r.stop:
-			r.cut = append(r.cut, b[:h.Size]...)
+			cut = append(cut, b[:h.Size]...)
 		default:
-			if r.cut, err = batch.Cut(r.cut, &h, b, r.next, r.stop); err != nil {
+			if cut, err = batch.Cut(cut, &h, b, r.next, r.stop); err != nil {
 				return nil, fmt.Errorf("cutting a batch: %w", err)
 			}
 		}
 	}
-	return r.cut, nil
+	return cut, nil
 }

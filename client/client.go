@@ -1,0 +1,105 @@
+package client
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+)
+
+// Client is a connection to a server. It is safe for concurrent use.
+type Client struct {
+	conn    *grpc.ClientConn
+	streams trestlev1.StreamServiceClient
+
+	calls sync.WaitGroup // those under way; Add under mu and while not closed
+	close func() error   // disconnects; repeated, it returns what it returned first
+
+	mu            sync.Mutex
+	closed        bool
+	subscriptions map[*Subscription]struct{} // those that have goroutines
+}
+
+// Connect connects to the first of the addresses that answers: "host:9292,host2:9292". When that connection breaks, the
+// client connects again by itself, to the first that answers then. The context bounds the call only.
+func Connect(ctx context.Context, addrs string, opts ...Option) (*Client, error) {
+	var settings connecting
+	for _, opt := range opts {
+		opt(&settings)
+	}
+	addresses, err := splitAddresses(addrs)
+	if err != nil {
+		return nil, err
+	}
+	d := &dialer{failures: map[string]error{}}
+	conn, err := grpc.NewClient(scheme+":///"+addresses[0], dialOptions(addresses, d, &settings)...)
+	if err != nil {
+		return nil, newError(reasonInvalidArgument, "connect to %s: %v", addrs, err).because(err)
+	}
+	c := &Client{
+		conn:          conn,
+		streams:       trestlev1.NewStreamServiceClient(conn),
+		close:         sync.OnceValue(conn.Close),
+		subscriptions: map[*Subscription]struct{}{},
+	}
+	// A call is what tells a trestle server from whatever else may listen there; this is the lightest there is.
+	if _, err := c.streams.ListStreams(ctx, &trestlev1.ListStreamsRequest{PageSize: 1}); err != nil {
+		_ = c.close() // the connection that could not be made says no more
+		return nil, d.connectError(addresses, err)
+	}
+	return c, nil
+}
+
+// Close ends all subscriptions, waits for the calls under way, and disconnects.
+func (c *Client) Close() error {
+	for _, b := range c.shut() {
+		b.end(newError(reasonClosed, "subscription to stream %q: the client is closed", b.stream.name))
+		<-b.done
+	}
+	c.calls.Wait()
+	return c.close()
+}
+
+// shut keeps new calls and subscriptions out, and returns the subscriptions there are.
+func (c *Client) shut() []*Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return slices.Collect(maps.Keys(c.subscriptions))
+}
+
+// begin counts a call in; end counts it out.
+func (c *Client) begin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errClientClosed()
+	}
+	c.calls.Add(1)
+	return nil
+}
+
+func (c *Client) end() { c.calls.Done() }
+
+// keep makes Close end the subscription, until it is forgotten.
+func (c *Client) keep(b *Subscription) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errClientClosed()
+	}
+	c.subscriptions[b] = struct{}{}
+	return nil
+}
+
+func (c *Client) forget(b *Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.subscriptions, b)
+}
+
+func errClientClosed() error { return newError(reasonClosed, "the client is closed") }

@@ -1,0 +1,356 @@
+package client_test
+
+import (
+	"context"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/trestlehq/trestle/client"
+	"github.com/trestlehq/trestle/proto/batch"
+	"github.com/trestlehq/trestle/proto/codec"
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+)
+
+// fakeServer answers as a trestle server does, out of memory, over real gRPC on loopback. What it holds may be served
+// by several listeners, one after the other or at once.
+type fakeServer struct {
+	trestlev1.UnimplementedStreamServiceServer
+
+	responseBytes int // most bytes of batches that go into a response; 0: what the reader asks for
+
+	mu         sync.Mutex
+	streams    []*trestlev1.StreamState
+	logs       map[string][]*fakeLog
+	created    []*trestlev1.CreateStreamRequest
+	published  []*codec.PublishRequest
+	subscribed []*trestlev1.SubscribeRequest
+	sentBytes  int
+	refuse     error                                              // what every call to the stream service returns
+	onPublish  func(context.Context, *codec.PublishRequest) error // before storing; an error is the answer
+	afterStore func(context.Context) error                        // between storing and answering
+	onRead     func(*trestlev1.SubscribeRequest) error            // before confirming; an error is the answer
+	endReads   chan error                                         // ends a subscription with what is received from it
+}
+
+// newFakeServer has one stream with that many partitions.
+func newFakeServer(stream string, partitions int) *fakeServer {
+	s := &fakeServer{logs: map[string][]*fakeLog{}, endReads: make(chan error)}
+	state := &trestlev1.StreamState{Config: &trestlev1.StreamConfig{Name: stream}}
+	for i := range partitions {
+		state.Partitions = append(state.Partitions, &trestlev1.PartitionState{Id: int32(i)})
+		s.logs[stream] = append(s.logs[stream], newFakeLog())
+	}
+	s.streams = append(s.streams, state)
+	return s
+}
+
+// log is the log of a partition of the stream that the server began with.
+func (s *fakeServer) log(partition int) *fakeLog {
+	return s.logs[s.streams[0].GetConfig().GetName()][partition]
+}
+
+// with runs f while no call looks at the server's fields.
+func (s *fakeServer) with(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+// listening is a server on a listener of its own.
+type listening struct {
+	*grpc.Server
+	addr   string
+	served chan struct{}
+}
+
+// listen serves on a free port of loopback until the test is over.
+func (s *fakeServer) listen(t testing.TB, opts ...grpc.ServerOption) *listening {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.serve(t, listener, opts...)
+}
+
+func (s *fakeServer) serve(t testing.TB, listener net.Listener, opts ...grpc.ServerOption) *listening {
+	t.Helper()
+	opts = append(opts, grpc.ForceServerCodecV2(codec.New()), grpc.MaxRecvMsgSize(math.MaxInt32))
+	l := &listening{Server: grpc.NewServer(opts...), addr: listener.Addr().String(), served: make(chan struct{})}
+	trestlev1.RegisterStreamServiceServer(l.Server, s)
+	l.RegisterService(&logServiceDesc, s)
+	go func() {
+		defer close(l.served)
+		_ = l.Serve(listener) // ends by stop
+	}()
+	t.Cleanup(l.stop)
+	return l
+}
+
+// stop breaks all connections, as a crash does.
+func (l *listening) stop() {
+	l.Stop()
+	<-l.served
+}
+
+// connect connects a client, until the test is over.
+func connect(t testing.TB, addrs string, opts ...client.Option) *client.Client {
+	t.Helper()
+	c, err := client.Connect(t.Context(), addrs, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// answer is an error as a trestle server gives it.
+func answer(code codes.Code, reason, message string, names map[string]string) error {
+	st, err := status.New(code, message).WithDetails(&errdetails.ErrorInfo{Domain: "trestle", Reason: reason, Metadata: names})
+	if err != nil {
+		return err
+	}
+	return st.Err()
+}
+
+func (s *fakeServer) CreateStream(_ context.Context, req *trestlev1.CreateStreamRequest) (*trestlev1.CreateStreamResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.created = append(s.created, req)
+	if s.refuse != nil {
+		return nil, s.refuse
+	}
+	return &trestlev1.CreateStreamResponse{Stream: &trestlev1.StreamState{Config: req.GetConfig()}}, nil
+}
+
+func (s *fakeServer) GetStream(_ context.Context, req *trestlev1.GetStreamRequest) (*trestlev1.GetStreamResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != nil {
+		return nil, s.refuse
+	}
+	for _, stream := range s.streams {
+		if stream.GetConfig().GetName() == req.GetName() {
+			return &trestlev1.GetStreamResponse{Stream: stream}, nil
+		}
+	}
+	return nil, noStream(req.GetName())
+}
+
+func noStream(name string) error {
+	return answer(codes.NotFound, "STREAM_NOT_FOUND", "stream "+strconv.Quote(name)+" does not exist", map[string]string{"stream": name})
+}
+
+// ListStreams has pages of at most three, whose tokens are where they begin.
+func (s *fakeServer) ListStreams(_ context.Context, req *trestlev1.ListStreamsRequest) (*trestlev1.ListStreamsResponse, error) {
+	const page = 3
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != nil && req.GetPageToken() != "" {
+		return nil, s.refuse
+	}
+	begin, _ := strconv.Atoi(req.GetPageToken())
+	end := min(begin+page, len(s.streams))
+	resp := &trestlev1.ListStreamsResponse{Streams: s.streams[begin:end]}
+	if end < len(s.streams) {
+		resp.NextPageToken = strconv.Itoa(end)
+	}
+	return resp, nil
+}
+
+// logServiceDesc is trestle.v1.LogService with the messages of package codec.
+var logServiceDesc = grpc.ServiceDesc{
+	ServiceName: "trestle.v1.LogService",
+	HandlerType: (*any)(nil),
+	Methods: []grpc.MethodDesc{{
+		MethodName: "Publish",
+		Handler: func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			req := new(codec.PublishRequest)
+			if err := decode(req); err != nil {
+				return nil, err
+			}
+			return srv.(*fakeServer).publish(ctx, req)
+		},
+	}},
+	Streams: []grpc.StreamDesc{{
+		StreamName:    "Subscribe",
+		ServerStreams: true,
+		Handler: func(srv any, stream grpc.ServerStream) error {
+			req := new(trestlev1.SubscribeRequest)
+			if err := stream.RecvMsg(req); err != nil {
+				return err
+			}
+			return srv.(*fakeServer).subscribe(req, stream)
+		},
+	}},
+}
+
+func (s *fakeServer) publish(ctx context.Context, req *codec.PublishRequest) (*trestlev1.PublishResponse, error) {
+	s.mu.Lock()
+	s.published = append(s.published, req)
+	onPublish, afterStore, logs := s.onPublish, s.afterStore, s.logs[req.Stream]
+	s.mu.Unlock()
+	if logs == nil {
+		return nil, noStream(req.Stream)
+	}
+	if onPublish != nil {
+		if err := onPublish(ctx, req); err != nil {
+			return nil, err
+		}
+	}
+	summary, err := batch.CheckRecords(req.Records)
+	if err != nil {
+		return nil, answer(codes.InvalidArgument, "INVALID_ARGUMENT", err.Error(), nil)
+	}
+	if req.RecordsCRC == nil || *req.RecordsCRC != batch.Checksum(req.Records) {
+		return nil, answer(codes.DataLoss, "CORRUPT_DATA", "records are not what their checksum says", nil)
+	}
+	var partition int32
+	if req.Partition != nil {
+		partition = *req.Partition
+	}
+	h := batch.Header{
+		RecordCount: uint32(summary.Count), LastOffsetDelta: int32(summary.Count) - 1,
+		BodyCRC: *req.RecordsCRC, Body: batch.BodyRecords,
+	}
+	log := logs[partition]
+	log.mu.Lock()
+	h, err = log.store(batch.Append(nil, &h, req.Records))
+	log.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if afterStore != nil {
+		if err := afterStore(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &trestlev1.PublishResponse{Acks: []*trestlev1.Ack{{
+		Partition: partition, BaseOffset: h.BaseOffset, Count: h.RecordCount, Time: h.Time, LeaderEpoch: h.LeaderEpoch, Durable: true,
+	}}}, nil
+}
+
+func (s *fakeServer) subscribe(req *trestlev1.SubscribeRequest, stream grpc.ServerStream) error {
+	s.mu.Lock()
+	s.subscribed = append(s.subscribed, req)
+	onRead, logs := s.onRead, s.logs[req.GetStream()]
+	s.mu.Unlock()
+	if onRead != nil {
+		if err := onRead(req); err != nil {
+			return err
+		}
+	}
+	if int(req.GetPartition()) >= len(logs) {
+		return answer(codes.NotFound, "PARTITION_NOT_FOUND", "no such partition", nil)
+	}
+	log := logs[req.GetPartition()]
+	r := fakeRead{server: s, log: log, stream: stream, request: req, first: log.offsetOf(req.GetStart(), false), end: math.MaxInt64}
+	if req.GetStop() != nil {
+		r.end = log.offsetOf(req.GetStop(), true)
+	}
+	if logStart, next := log.bounds(); r.first < logStart || r.first > next {
+		return answer(codes.OutOfRange, "OFFSET_GONE", "offset is outside the log", nil)
+	}
+	if err := r.send(nil); err != nil {
+		return err
+	}
+	if req.GetBackwards() {
+		return r.backwards()
+	}
+	return r.forwards()
+}
+
+// fakeRead is one call of Subscribe.
+type fakeRead struct {
+	server     *fakeServer
+	log        *fakeLog
+	stream     grpc.ServerStream
+	request    *trestlev1.SubscribeRequest
+	first, end int64
+}
+
+func (r *fakeRead) forwards() error {
+	index := 0
+	for {
+		out, next, grown, err := r.log.from(index, r.first, r.end)
+		if err != nil {
+			return err
+		}
+		index = next
+		if err := r.sendAll(out); err != nil {
+			return err
+		}
+		if _, end := r.log.bounds(); end >= r.end {
+			return nil
+		}
+		select {
+		case <-grown:
+		case err := <-r.server.endReads:
+			return err
+		case <-r.stream.Context().Done():
+			return r.stream.Context().Err()
+		}
+	}
+}
+
+func (r *fakeRead) backwards() error {
+	logStart, _ := r.log.bounds()
+	if r.request.GetStop() != nil {
+		logStart = max(logStart, r.end+1)
+	}
+	out, _, _, err := r.log.from(0, logStart, r.first+1)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(out)
+	return r.sendAll(out)
+}
+
+// sendAll sends batches by as many as go into a response.
+func (r *fakeRead) sendAll(batches []storedBatch) error {
+	limit := r.server.responseBytes
+	if limit == 0 {
+		limit = int(r.request.GetMaxResponseBytes())
+	}
+	var response []byte
+	for _, b := range batches {
+		if len(b.bytes) > int(r.request.GetMaxResponseBytes()) {
+			if err := r.send(response); err != nil {
+				return err
+			}
+			return answer(codes.ResourceExhausted, "TOO_LARGE", "batch is larger than the response may be", map[string]string{
+				"offset": strconv.FormatInt(b.BaseOffset, 10), "size": strconv.Itoa(len(b.bytes)),
+			})
+		}
+		if len(response) > 0 && len(response)+len(b.bytes) > limit {
+			if err := r.send(response); err != nil {
+				return err
+			}
+			response = nil
+		}
+		response = append(response, b.bytes...)
+	}
+	if response == nil {
+		return nil
+	}
+	return r.send(response)
+}
+
+func (r *fakeRead) send(batches []byte) error {
+	logStart, next := r.log.bounds()
+	r.server.with(func() { r.server.sentBytes += len(batches) })
+	return r.stream.SendMsg(&codec.SubscribeResponse{Batches: batches, HighWatermark: next, LogStart: logStart})
+}

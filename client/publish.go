@@ -1,0 +1,162 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/trestlehq/trestle/proto/batch"
+	"github.com/trestlehq/trestle/proto/codec"
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+)
+
+// Publish publishes one message. It returns when the message is as safe as the policy says, by default AckAll. An error
+// means that it is not stored; ErrOutcomeUnknown, that it may or may not be.
+func (s *Stream) Publish(ctx context.Context, value []byte, opts ...PublishOption) (Ack, error) {
+	return s.PublishMessage(ctx, Message{Value: value}, opts...)
+}
+
+// PublishMessage is Publish for a message with all that it can have. Options come on top: a key, subject or ID takes
+// the place of the message's own, headers are added to it.
+func (s *Stream) PublishMessage(ctx context.Context, m Message, opts ...PublishOption) (Ack, error) {
+	return s.PublishBatch(ctx, []Message{m}, opts...)
+}
+
+// PublishBatch publishes messages as one batch: in one partition, one behind the other, stored whole or not at all (but
+// for messages whose ID was stored before, which are left out). A batch may have up to 1 MiB, or one message.
+func (s *Stream) PublishBatch(ctx context.Context, messages []Message, opts ...PublishOption) (Ack, error) {
+	var p publishing
+	for _, opt := range opts {
+		opt(&p)
+	}
+	if err := p.check(messages); err != nil {
+		return Ack{}, err
+	}
+	if err := s.client.begin(); err != nil {
+		return Ack{}, err
+	}
+	defer s.client.end()
+	records := p.encode(messages)
+	crc := batch.Checksum(records)
+	return s.send(ctx, &codec.PublishRequest{
+		Stream: s.name, Partition: p.partition, Records: records, RecordsCRC: &crc,
+		Ack: p.ack, ExpectedNextOffset: p.expectNext,
+	})
+}
+
+func (p *publishing) check(messages []Message) error {
+	switch {
+	case p.err != nil:
+		return p.err
+	case len(messages) == 0:
+		return newError(reasonInvalidArgument, "publish: a batch without messages; give it at least one")
+	case len(messages) > 1 && p.id != nil:
+		return newError(reasonInvalidArgument,
+			"publish: one ID for %d messages; give each its own header %s", len(messages), batch.MessageIDHeader)
+	}
+	return nil
+}
+
+// encode makes the records of a batch. Nobody may change them afterwards: gRPC sends them as they are.
+func (p *publishing) encode(messages []Message) []byte {
+	const overhead = 16 // tags and lengths of a record without headers
+	size := 0
+	for i := range messages {
+		m := &messages[i]
+		size += overhead + len(m.Key) + len(m.Value) + len(m.Subject) + len(m.Reply)
+	}
+	var r batch.Record
+	records := make([]byte, 0, size)
+	for i := range messages {
+		p.record(&r, &messages[i])
+		records = batch.AppendRecord(records, &r)
+	}
+	return records
+}
+
+// record sets r to what is stored of m.
+func (p *publishing) record(r *batch.Record, m *Message) {
+	*r = batch.Record{
+		Key: m.Key, Value: m.Value, Headers: r.Headers[:0],
+		Subject: append(r.Subject[:0], m.Subject...), Reply: append(r.Reply[:0], m.Reply...), Tombstone: m.Tombstone,
+	}
+	if p.key != nil {
+		r.Key = p.key
+	}
+	if p.subject != "" {
+		r.Subject = append(r.Subject[:0], p.subject...)
+	}
+	for i := range m.Headers {
+		if p.id == nil || m.Headers[i].Name != batch.MessageIDHeader {
+			r.Headers = append(r.Headers, batch.HeaderField{Name: []byte(m.Headers[i].Name), Value: m.Headers[i].Value})
+		}
+	}
+	r.Headers = append(r.Headers, p.headers...)
+	if p.id != nil {
+		r.Headers = append(r.Headers, batch.HeaderField{Name: []byte(batch.MessageIDHeader), Value: p.id})
+	}
+}
+
+// send sends one batch and tells a definite no from an outcome that nobody knows.
+func (s *Stream) send(ctx context.Context, req *codec.PublishRequest) (Ack, error) {
+	doing := fmt.Sprintf("publish to stream %q", s.name)
+	var resp trestlev1.PublishResponse
+	var sentTo peer.Peer
+	err := s.client.conn.Invoke(ctx, trestlev1.LogService_Publish_FullMethodName, req, &resp, grpc.Peer(&sentTo))
+	if err != nil {
+		return Ack{}, publishError(doing, err, sentTo.Addr != nil)
+	}
+	switch acks := resp.GetAcks(); {
+	case len(acks) == 1:
+		return ackFromProto(s.name, acks[0]), nil
+	case len(acks) == 0 && req.Ack == trestlev1.AckPolicy_ACK_POLICY_NONE:
+		return Ack{Stream: s.name, Partition: -1, Offset: -1}, nil
+	default:
+		return Ack{}, newError(reasonOutcomeUnknown,
+			"%s: the server answered one batch with %d acks; read the stream to see what is stored", doing, len(acks))
+	}
+}
+
+// publishError is callError where the batch cannot have been stored: it never left for a server, or a server said no.
+// In any other case the outcome is not known, and the error is of no other kind, lest someone takes it for a no.
+func publishError(doing string, err error, sent bool) error {
+	failure := callError(doing, err)
+	if !sent || saysNo(err) {
+		return failure
+	}
+	cause := failure
+	if errors.As(failure, new(*Error)) {
+		cause = err
+	}
+	return newError(reasonOutcomeUnknown,
+		"%v; what was published may or may not be stored: read the stream to see, or publish with an ID, which is safe to repeat",
+		failure).because(cause)
+}
+
+// saysNo is true of what a server answers when it has not stored a batch and will not: its own reasons, but a fault and
+// what it says it does not know, and the codes with which gRPC refuses a call before a service sees it.
+func saysNo(err error) bool {
+	st := status.Convert(err)
+	if answer := answerIn(st); answer != nil {
+		return answer.kind != ErrInternal && answer.Names["outcome"] != "unknown"
+	}
+	switch st.Code() {
+	case codes.Unimplemented, codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.ResourceExhausted:
+		return true
+	default:
+		return false
+	}
+}
+
+func partitionNumber(partition int) (int32, error) {
+	if partition < 0 || partition > math.MaxInt32 {
+		return 0, newError(reasonInvalidArgument, "partition %d: partitions are numbered from 0", partition)
+	}
+	return int32(partition), nil
+}

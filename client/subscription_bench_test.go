@@ -1,0 +1,74 @@
+package client_test
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/trestlehq/trestle/client"
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// fillLog has so many messages of 128 bytes in batches of 1000.
+func fillLog(b testing.TB, log *fakeLog, count int) {
+	record := batch.Record{Value: make([]byte, 128)}
+	for count > 0 {
+		var builder batch.Builder
+		builder.Reset([]byte("orders.new"))
+		for range min(count, 1000) {
+			builder.Append(&record)
+		}
+		count -= builder.Count()
+		log.append(b, builder.Finish(0))
+	}
+}
+
+func BenchmarkNext(b *testing.B) {
+	server := newFakeServer("orders", 1)
+	fillLog(b, server.log(0), b.N)
+	c := connect(b, server.listen(b).addr)
+	b.SetBytes(128)
+	b.ReportAllocs()
+	b.ResetTimer()
+	sub, err := c.Stream("orders").Subscribe(b.Context(), client.FromEarliest(), client.UntilLatest())
+	if err != nil {
+		b.Fatal(err)
+	}
+	count := 0
+	for {
+		_, err := sub.Next(b.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		count++
+	}
+	if count != b.N {
+		b.Fatalf("read %d messages, want %d", count, b.N)
+	}
+}
+
+func BenchmarkBatches(b *testing.B) {
+	server := newFakeServer("orders", 1)
+	fillLog(b, server.log(0), b.N)
+	c := connect(b, server.listen(b).addr)
+	b.SetBytes(128)
+	b.ReportAllocs()
+	b.ResetTimer()
+	sub, err := c.Stream("orders").Subscribe(b.Context(), client.FromEarliest(), client.UntilLatest())
+	if err != nil {
+		b.Fatal(err)
+	}
+	count := 0
+	for run, err := range sub.Batches(b.Context()) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		count += len(run)
+	}
+	if count != b.N {
+		b.Fatalf("read %d messages, want %d", count, b.N)
+	}
+}

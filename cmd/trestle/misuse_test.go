@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// nobody is an address at which no server can listen: whoever asked one would fail with 1.
+const nobody = "127.0.0.1:1"
+
+func TestMisuse(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		args []string
+		env  []string
+		want []string // in stderr, in order
+	}{
+		"unknown command":             {args: words("strem ls"), want: []string{`trestle has no command "strem"`, "did you mean: trestle stream"}},
+		"unknown command, far off":    {args: words("frobnicate"), want: []string{"the commands are", "stream", "sub"}},
+		"command not built":           {args: words("get orders 0 1"), want: []string{`no command "get"`}},
+		"stream without a command":    {args: words("stream"), want: []string{"create, ls or info"}},
+		"stream with an unknown one":  {args: words("stream inof orders"), want: []string{"did you mean: trestle stream info"}},
+		"stream verb not built":       {args: words("stream purge orders"), want: []string{`trestle stream has no command "purge"`}},
+		"unknown flag":                {args: words("stream create orders --subjects orders"), want: []string{"has no flag --subjects", "did you mean: trestle stream create --subject"}},
+		"unknown flag, far off":       {args: words("sub orders --from-beginning"), want: []string{"has no flag --from-beginning", "usage: trestle sub STREAM", "example: trestle sub orders --from earliest"}},
+		"unknown short flag":          {args: words("sub orders -n 3"), want: []string{"has no flag -n"}},
+		"flag not built":              {args: words("sub orders --from cursor=billing"), want: []string{"cursors are not built yet", "earliest"}},
+		"flag without value":          {args: words("stream create orders --subject"), want: []string{"--subject needs a value", "write --subject SUBJECT"}},
+		"create without name":         {args: words("stream create"), want: []string{"needs a NAME", "usage: trestle stream create NAME"}},
+		"create without subject":      {args: words("stream create orders"), want: []string{"needs --subject", "trestle stream create orders --subject 'orders.>'"}},
+		"create with two names":       {args: words("stream create a b --subject c"), want: []string{`got "b" as well`}},
+		"create with a bad name":      {args: words("stream create a/b --subject c"), want: []string{`"a/b"`, "use 1 to 128 of"}},
+		"create with a bad subject":   {args: words("stream create a --subject a..b"), want: []string{"--subject", `"a..b"`, "empty token", "dots"}},
+		"create with NATS's subject":  {args: words("stream create a --subject $SYS.>"), want: []string{"is NATS's own"}},
+		"create with a bad size":      {args: words("stream create a --subject a --segment-bytes 10XB"), want: []string{`--segment-bytes "10XB"`, "10MiB"}},
+		"create with a bad duration":  {args: words("stream create a --subject a --retain-age soon"), want: []string{`--retain-age "soon"`, "7d"}},
+		"create with no partitions":   {args: words("stream create a --subject a --partitions 0"), want: []string{`--partitions "0"`, "1 or more"}},
+		"create with a bad sync":      {args: words("stream create a --subject a --sync always"), want: []string{`--sync "always"`, "ack, interval, none"}},
+		"create with a bad rule":      {args: words("stream create a --subject a --partition-by token=0"), want: []string{"token=2"}},
+		"create with a bad format":    {args: words("stream create a --subject a -o yaml"), want: []string{`-o "yaml"`, "text, json"}},
+		"create with an empty name":   {args: []string{"stream", "create", "", "--subject", "a"}, want: []string{"needs a NAME"}},
+		"info without name":           {args: words("stream info"), want: []string{"needs the NAME"}},
+		"ls with two globs":           {args: words("stream ls a b"), want: []string{`got "b" as well`}},
+		"ls with a bad glob":          {args: words("stream ls [a"), want: []string{`GLOB "[a"`, "not a pattern"}},
+		"bad address":                 {args: words("stream ls --addr localhost"), want: []string{`--addr "localhost"`, "HOST:PORT"}},
+		"bad address, port 0":         {args: words("stream ls --addr localhost:0"), want: []string{"HOST:PORT"}},
+		"bad address, second":         {args: words("stream ls --addr a:1,b"), want: []string{"HOST:PORT"}},
+		"bad address in the env":      {args: words("stream ls"), env: []string{"TRESTLE_ADDR=x"}, want: []string{`TRESTLE_ADDR "x"`, "HOST:PORT"}},
+		"pub without anything":        {args: words("pub"), want: []string{"needs a STREAM and a VALUE"}},
+		"pub without value":           {args: words("pub orders"), want: []string{"needs a VALUE", "--lines"}},
+		"pub of several values":       {args: words("pub orders hello world"), want: []string{`got "world" as well`, "quotes"}},
+		"pub of lines and a value":    {args: words("pub orders hello --lines"), want: []string{"--lines reads values from stdin"}},
+		"pub of lines, counted":       {args: words("pub orders --lines --count 3"), want: []string{"exclude each other"}},
+		"pub of lines with one id":    {args: words("pub orders --lines --id a"), want: []string{"--id names one message"}},
+		"pub of many with one id":     {args: words("pub orders a --count 3 --id a"), want: []string{"--id names one message"}},
+		"pub with an empty id":        {args: []string{"pub", "orders", "a", "--id", ""}, want: []string{"--id is empty"}},
+		"pub of nothing":              {args: words("pub orders a --count 0"), want: []string{`--count "0"`}},
+		"pub with a bad header":       {args: words("pub orders a --header trace"), want: []string{"NAME:VALUE"}},
+		"pub with a bad ack":          {args: words("pub orders a --ack some"), want: []string{"none, leader, all"}},
+		"pub with a bad offset":       {args: words("pub orders a --expect -1"), want: []string{`--expect "-1"`}},
+		"pub with a bad partition":    {args: words("pub orders a --partition x"), want: []string{`--partition "x"`, "numbered from 0"}},
+		"pub on a pattern":            {args: words("pub orders a --subject orders.>"), want: []string{"wildcard"}},
+		"pub that expects no answer":  {args: words("pub orders a --expect 1 --ack none"), want: []string{"--expect asks for an answer"}},
+		"pub round-robin, not built":  {args: words("pub orders a --round-robin"), want: []string{"has no flag --round-robin"}},
+		"sub without stream":          {args: words("sub"), want: []string{"needs the name of a STREAM"}},
+		"sub from a bad position":     {args: words("sub orders --from yesterday"), want: []string{`--from "yesterday"`, "ago=D"}},
+		"sub from a bare offset":      {args: words("sub orders --from 17"), want: []string{"write offset=17"}},
+		"sub from a bad offset":       {args: words("sub orders --from offset=-1"), want: []string{"not an offset", "offset=17"}},
+		"sub from a bad time":         {args: words("sub orders --from time=2026-13-01"), want: []string{"not a time in RFC 3339", "2026-01-31T18:00:00Z"}},
+		"sub to a start":              {args: words("sub orders --to earliest"), want: []string{`--to "earliest"`, "latest, offset=N or time=T"}},
+		"sub from an offset of two":   {args: words("sub orders --partition 0,1 --from offset=3"), want: []string{"needs one --partition, got 2"}},
+		"sub to an offset of two":     {args: words("sub orders --partition 0 --partition 1 --to offset=3"), want: []string{"needs one --partition, got 2"}},
+		"sub of text in text":         {args: words("sub orders --utf8"), want: []string{"--utf8 goes with -o json"}},
+		"sub of gaps in raw":          {args: words("sub orders --gaps -o raw"), want: []string{"--gaps does not go with -o raw"}},
+		"sub of a bad pattern":        {args: words("sub orders --subject a.>.b"), want: []string{"goes on after >"}},
+		"sub of no message":           {args: words("sub orders --count 0"), want: []string{`--count "0"`}},
+		"server with an argument":     {args: words("server now"), want: []string{"takes no argument"}},
+		"server beyond loopback":      {args: words("server --listen 0.0.0.0:0"), want: []string{"--listen 0.0.0.0:0", "--insecure"}},
+		"server with a bad address":   {args: words("server --http nowhere"), want: []string{"--http", "HOST:PORT"}},
+		"server with two kinds NATS":  {args: words("server --nats nats://a:4222 --nats-listen b:4222"), want: []string{"exclude each other"}},
+		"server with a bad variable":  {args: words("server"), env: []string{"TRESTLE_INSECURE=perhaps"}, want: []string{`TRESTLE_INSECURE "perhaps"`}},
+		"server beyond, in the env":   {args: words("server"), env: []string{"TRESTLE_LISTEN=0.0.0.0:0"}, want: []string{"--insecure"}},
+		"server with TLS, not built":  {args: words("server --tls-cert a.pem"), want: []string{"has no flag --tls-cert"}},
+		"server with TLS in the env":  {args: words("server"), env: []string{"TRESTLE_TLS_CERT=a.pem"}, want: []string{"TRESTLE_TLS_CERT is set", "not built yet", "unset TRESTLE_TLS_CERT"}},
+		"server with a bad cluster":   {args: words("server --cluster a/b"), want: []string{"--cluster"}},
+		"demo with an argument":       {args: words("demo fast"), want: []string{"takes no argument"}},
+		"version with an argument":    {args: words("version 1"), want: []string{"takes no argument"}},
+		"version in raw":              {args: words("version -o raw"), want: []string{"text, json"}},
+		"a flag of another command":   {args: words("version --addr 127.0.0.1:1"), want: []string{"has no flag --addr"}},
+		"completion of no such shell": {args: words("completion tcsh"), want: []string{"tcsh"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := call(t, append(test.env, "TRESTLE_DATA_DIR="+t.TempDir()), test.args...)
+			if got.code != exitMisuse || got.stdout != "" {
+				t.Errorf("got code %d, stdout %q, want %d and nothing", got.code, got.stdout, exitMisuse)
+			}
+			if !strings.HasPrefix(got.stderr, "error: ") {
+				t.Errorf("got stderr %q, want error: …", got.stderr)
+			}
+			rest := got.stderr
+			for _, want := range test.want {
+				i := strings.Index(rest, want)
+				if i < 0 {
+					t.Fatalf("got stderr %q, want %q in it, in order", got.stderr, want)
+				}
+				rest = rest[i+len(want):]
+			}
+		})
+	}
+}
+
+func TestMisuseAsJSON(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"behind the mistake":   words("stream create orders --subjects a -o json"),
+		"before it":            words("stream create -ojson orders --subjects a"),
+		"by its long name":     words("stream create --output=json orders --subjects a"),
+		"long, in two":         words("stream create --output json orders --subjects a"),
+		"short with an equals": words("stream create -o=json orders --subjects a"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := call(t, nil, args...)
+			if got.code != exitMisuse {
+				t.Errorf("got code %d, want %d", got.code, exitMisuse)
+			}
+			const want = `{"error":{"reason":"MISUSE","message":"trestle stream create has no flag --subjects; ` +
+				`did you mean: trestle stream create --subject","names":{"flag":"--subjects"}}}` + "\n"
+			if got.stderr != want {
+				t.Errorf("got  %swant %s", got.stderr, want)
+			}
+		})
+	}
+	if got := call(t, nil, "pub", "orders", "--", "-o", "json", "x"); !strings.HasPrefix(got.stderr, "error: ") {
+		t.Errorf("got %q for a -o behind --, want text", got.stderr)
+	}
+}
+
+// TestNobodyListens: the world says no, which is another exit code than misuse.
+func TestNobodyListens(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{
+		"stream create orders --subject orders", "stream ls", "stream info orders", "pub orders hello", "sub orders",
+	} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			args := words(command)
+			got := call(t, []string{"TRESTLE_ADDR=" + nobody}, args...)
+			if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, nobody) {
+				t.Errorf("got %+v, want code %d and an error that names %s", got, exitFailed, nobody)
+			}
+			got = call(t, nil, append(args, "--addr", nobody, "-o", "json")...)
+			answer, ok := decodeLine(t, got.stderr)["error"].(map[string]any)
+			if !ok || got.code != exitFailed || answer["reason"] != "UNAVAILABLE" {
+				t.Errorf("got %+v, want code %d and reason UNAVAILABLE", got, exitFailed)
+			}
+		})
+	}
+}
+
+// TestStdinClosed: whoever reads stdin says that it cannot, before any server is asked.
+func TestStdinClosed(t *testing.T) {
+	t.Parallel()
+	got := call(t, nil, "pub", "orders", "-", "--addr", nobody)
+	if got.code != exitFailed || !strings.Contains(got.stderr, "read stdin") {
+		t.Errorf("got %+v, want code %d and read stdin", got, exitFailed)
+	}
+}
+
+func words(line string) []string { return strings.Fields(line) }
+
+// decodeLine decodes exactly one line of JSON.
+func decodeLine(t *testing.T, text string) map[string]any {
+	t.Helper()
+	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") {
+		t.Fatalf("got %q, want one line", text)
+	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(text), &object); err != nil {
+		t.Fatalf("%v in %q", err, text)
+	}
+	return object
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/trestlehq/trestle/server"
+)
+
+// shutdownTime is how long a server may take to stop. The contract says 5 s; the rest is for what is not under its
+// control, the end of the process included.
+const shutdownTime = 4500 * time.Millisecond
+
+// envPrefix and a flag's name in capitals make the environment variable that sets the flag: --nats-listen is
+// TRESTLE_NATS_LISTEN.
+const envPrefix = "TRESTLE_"
+
+// unbuiltSettings are settings of the documented set whose feature does not exist yet. Their flags do not exist, so
+// giving one is misuse; the environment is checked for them because a setting is never accepted and ignored.
+var unbuiltSettings = []string{
+	"config", "advertise", "nats-creds", "nats-tls-ca", "nats-tls-cert", "nats-tls-key", "tls-cert", "tls-key", "tls-ca",
+	"bootstrap-expect", "join",
+}
+
+func newServerCommand(inv *invocation) *cobra.Command {
+	cfg := server.DefaultConfig()
+	cmd := &cobra.Command{
+		Use:   "server [flags]",
+		Short: "Run a server",
+		Long: `Run a server: record what is published on NATS and serve it over gRPC.
+
+Without --nats it brings a NATS server of its own, on --nats-listen. When it captures
+and serves it prints one line on stdout,
+
+  ready grpc=H:P http=H:P peer=H:P nats=nats://H:P id=ID data=DIR
+
+and logs on stderr. Port 0 takes a free port. SIGTERM and SIGINT stop it within 5 s with
+nothing lost; a second signal ends it at once.
+
+Every flag can be set by the environment: --nats-listen is TRESTLE_NATS_LISTEN. A flag
+goes before the environment, the environment before the default.`,
+		Example: `  trestle server --data-dir /var/lib/trestle
+  trestle server --nats nats://10.0.0.5:4222,nats://10.0.0.6:4222
+  trestle server --listen 127.0.0.1:0 --http 127.0.0.1:0 --peer 127.0.0.1:0 --nats-listen 127.0.0.1:0
+  TRESTLE_DATA_DIR=/data trestle server`,
+		Args: noArguments,
+	}
+	addServerFlags(cmd.Flags(), &cfg)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := settleServerFlags(inv, cmd); err != nil {
+			return err
+		}
+		cfg.Version = programVersion()
+		cfg.Logger = slog.New(slog.NewTextHandler(inv.stderr, nil))
+		if err := cfg.Validate(); err != nil {
+			return &misuse{message: cmd.CommandPath() + ": " + err.Error(), remedy: "see trestle server --help"}
+		}
+		return inv.serve(cmd.Context(), cfg)
+	}
+	return cmd
+}
+
+func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
+	flags.SortFlags = false
+	flags.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "keep everything in `DIR`; it is made if it is not there")
+	flags.StringVar(&cfg.ID, "id", cfg.ID, "`NAME` of this server in its cluster (default: that of the data folder, else of the host)")
+	flags.StringVar(&cfg.Cluster, "cluster", cfg.Cluster, "`NAME` of the cluster")
+	flags.StringVar(&cfg.Listen, "listen", cfg.Listen, "serve gRPC on `HOST:PORT`")
+	flags.StringVar(&cfg.HTTPListen, "http", cfg.HTTPListen, "serve health and metrics on `HOST:PORT`")
+	flags.StringVar(&cfg.PeerListen, "peer", cfg.PeerListen, "talk to other servers on `HOST:PORT`")
+	flags.StringVar(&cfg.NATSListen, "nats-listen", cfg.NATSListen, "run the NATS server that is built in on `HOST:PORT`")
+	flags.StringSliceVar(&cfg.NATSURLs, "nats", cfg.NATSURLs, "use the NATS at `URL,...` instead of the one that is built in")
+	flags.BoolVar(&cfg.Insecure, "insecure", cfg.Insecure, "allow to listen beyond loopback in the clear")
+}
+
+// settleServerFlags takes what no flag says from the environment and refuses what cannot go together.
+func settleServerFlags(inv *invocation, cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := environmentName(f.Name)
+		value, ok := inv.lookupEnv(name)
+		if err != nil || f.Changed || !ok || f.Name == "help" {
+			return
+		}
+		if cause := cmd.Flags().Set(f.Name, value); cause != nil {
+			if invalid, ok := errors.AsType[*pflag.InvalidValueError](cause); ok {
+				cause = invalid.Unwrap()
+			}
+			err = valueMisuse(cmd, name, value, cause)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, setting := range unbuiltSettings {
+		if _, ok := inv.lookupEnv(environmentName(setting)); ok {
+			return &misuse{
+				message: fmt.Sprintf("%s: %s is set, but --%s is not built yet", cmd.CommandPath(), environmentName(setting), setting),
+				remedy:  "unset " + environmentName(setting),
+				names:   map[string]string{"flag": environmentName(setting)},
+			}
+		}
+	}
+	external := cmd.Flags().Changed("nats")
+	if external && cmd.Flags().Changed("nats-listen") {
+		return argumentMisuse(cmd, "--nats and --nats-listen exclude each other: use a NATS that runs, or the one that is built in")
+	}
+	return nil
+}
+
+func environmentName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// serve runs a server until it is told to stop, by a signal or by ctx, or ends by itself.
+func (inv *invocation) serve(ctx context.Context, cfg server.Config) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	srv, err := startServer(ctx, cfg, signals)
+	if srv == nil || err != nil {
+		return err
+	}
+	if err := inv.print(readyLine(srv.Ready())); err != nil {
+		// Not as err itself: a pipe that nobody reads is no quiet end for a server.
+		return errors.Join(fmt.Errorf("print the ready line: %v", err), shutDown(srv, signals))
+	}
+	select {
+	case <-signals:
+	case <-ctx.Done():
+	case <-srv.Done():
+		// Its log is whole up to the failure; what holds files and ports is released.
+		return errors.Join(fmt.Errorf("the server ended by itself: %w", srv.Err()), shutDown(srv, signals))
+	}
+	return shutDown(srv, signals)
+}
+
+// startServer starts a server. It is nil when it was told to stop before it was up.
+func startServer(ctx context.Context, cfg server.Config, signals <-chan os.Signal) (*server.Server, error) {
+	starting, abandon := context.WithCancel(ctx)
+	defer abandon()
+	type outcome struct {
+		srv *server.Server
+		err error
+	}
+	started := make(chan outcome, 1)
+	go func() {
+		srv, err := server.Start(starting, cfg)
+		started <- outcome{srv, err}
+	}()
+	for told := false; ; {
+		select {
+		case <-signals:
+			if told {
+				return nil, errSecondSignal
+			}
+			told = true
+			abandon()
+		case o := <-started:
+			switch {
+			case starting.Err() == nil:
+				return o.srv, o.err
+			case o.err != nil:
+				// It gave up because it was told to.
+				return nil, nil
+			default:
+				return nil, shutDown(o.srv, signals)
+			}
+		}
+	}
+}
+
+// errSecondSignal ends the process while a goroutine is still busy stopping: whoever signals twice wants just that.
+var errSecondSignal = errors.New("ended at once by a second signal; what was acked is on disk")
+
+// shutDown stops srv, but does not wait for it after another signal.
+func shutDown(srv *server.Server, signals <-chan os.Signal) error {
+	// The caller's context may be what ended: the shutdown has its own time.
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("shut down: %w", err)
+		}
+		return nil
+	case <-signals:
+		return errSecondSignal
+	}
+}
+
+func readyLine(r server.Ready) string {
+	return fmt.Sprintf("ready grpc=%s http=%s peer=%s nats=%s id=%s data=%s\n", r.GRPC, r.HTTP, r.Peer, r.NATS, r.ID, r.DataDir)
+}

@@ -1,0 +1,279 @@
+package commitlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync"
+
+	"github.com/trestlehq/trestle/commitlog/vfs"
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// LogName names a log for ever.
+type LogName struct {
+	Partition [16]byte
+	LogID     uint32
+}
+
+// Mark is what a broker remembers of a log besides the log: how far it is durable, and what is needed to go on from there
+// without reading what lies before. Below a mark damage is rot, which is reported and never cut; at or above it, the log
+// ends where the damage is.
+type Mark struct {
+	LogName
+	// Durable is the end of what was synced when the mark was made.
+	Durable Position
+	// Segment is the base of the segment in which Durable lies, and FilePosition its place in that file in bytes, behind
+	// the footer if there is one.
+	Segment      Position
+	FilePosition int64
+	// Suspect means that a sync failed after the mark was made: what lies above it is to be cut, whatever it looks like.
+	Suspect bool
+	// Committed is the commit position when the mark was made.
+	Committed Position
+	// Start is the offset below which nothing is served.
+	Start int64
+	// Compacted is the seq up to which, exclusive, the log is compacted.
+	Compacted uint64
+
+	sealed  bool      // FilePosition is behind a footer
+	last    lastBatch // before Durable
+	records uint64    // in the segment before FilePosition
+	digest  uint32    // of the segment before FilePosition
+}
+
+// markSize is the size of an entry of the marks file.
+const markSize = 136
+
+const markMagic = "TM\x88\x01" // the third byte is the size
+
+// Flags of an entry.
+const (
+	markSuspect = 1 << iota
+	markSealed
+)
+
+// append appends the entry of m: fixed width, little endian.
+//
+//	0 magic 4   4 uuid 16   20 log id 4   24 durable 16   40 segment 16   56 file position 8   64 flags 4   68 last crc 4
+//	72 last time 8   80 last epoch 8   88 records 8   96 digest 4   100 committed 16   116 start 8   124 compacted 8
+//	132 crc-32c of all before it 4
+func (m *Mark) append(dst []byte) []byte {
+	at, le := len(dst), binary.LittleEndian
+	flags := uint32(0)
+	if m.Suspect {
+		flags |= markSuspect
+	}
+	if m.sealed {
+		flags |= markSealed
+	}
+	dst = append(append(dst, markMagic...), m.Partition[:]...)
+	dst = le.AppendUint32(dst, m.LogID)
+	dst = m.Segment.append(m.Durable.append(dst))
+	dst = le.AppendUint64(dst, uint64(m.FilePosition))
+	dst = le.AppendUint32(dst, flags)
+	dst = le.AppendUint32(dst, m.last.crc)
+	dst = le.AppendUint64(dst, uint64(m.last.time))
+	dst = le.AppendUint64(dst, m.last.epoch)
+	dst = le.AppendUint64(dst, m.records)
+	dst = le.AppendUint32(dst, m.digest)
+	dst = m.Committed.append(dst)
+	dst = le.AppendUint64(dst, uint64(m.Start))
+	dst = le.AppendUint64(dst, m.Compacted)
+	return le.AppendUint32(dst, batch.Checksum(dst[at:]))
+}
+
+func (p Position) append(dst []byte) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, p.Seq), uint64(p.Offset))
+}
+
+// parseMark reads one entry; ok is false if it is not whole.
+func parseMark(b []byte) (m Mark, ok bool) {
+	le := binary.LittleEndian
+	if len(b) < markSize || string(b[:4]) != markMagic || batch.Checksum(b[:132]) != le.Uint32(b[132:]) {
+		return m, false
+	}
+	position := func(at int) Position {
+		return Position{Seq: le.Uint64(b[at:]), Offset: int64(le.Uint64(b[at+8:]))}
+	}
+	copy(m.Partition[:], b[4:])
+	m.LogID = le.Uint32(b[20:])
+	m.Durable, m.Segment, m.FilePosition = position(24), position(40), int64(le.Uint64(b[56:]))
+	m.Suspect, m.sealed = le.Uint32(b[64:])&markSuspect != 0, le.Uint32(b[64:])&markSealed != 0
+	m.last = lastBatch{crc: le.Uint32(b[68:]), time: int64(le.Uint64(b[72:])), epoch: le.Uint64(b[80:])}
+	m.records, m.digest = le.Uint64(b[88:]), le.Uint32(b[96:])
+	m.Committed, m.Start, m.Compacted = position(100), int64(le.Uint64(b[116:])), le.Uint64(b[124:])
+	return m, true
+}
+
+// Marks keeps the marks of all logs of a data folder in one file, which is appended to and now and then written anew. Put
+// is cheap; Flush makes what was put durable, for all logs at once. It is safe for concurrent use.
+type Marks struct {
+	fs   vfs.FS
+	name string
+
+	flushing sync.Mutex // held across I/O
+	file     vfs.File   // guarded by flushing
+	size     int64      // bytes of the file; guarded by flushing
+	buf      []byte     // guarded by flushing
+
+	mu    sync.Mutex
+	marks map[LogName]Mark
+	dirty map[LogName]bool // put and not flushed
+}
+
+// OpenMarks reads the marks file, making an empty one if there is none. Entries that are not whole are passed over: an
+// older mark of the same log, or none, is as safe, and only makes the next start read more.
+func OpenMarks(fsys vfs.FS, name string) (*Marks, error) {
+	m := &Marks{fs: fsys, name: name, marks: map[LogName]Mark{}, dirty: map[LogName]bool{}}
+	if err := m.read(); err != nil {
+		return nil, fmt.Errorf("reading marks: %w", err)
+	}
+	if err := m.rewrite(); err != nil {
+		return nil, fmt.Errorf("writing marks: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Marks) read() error {
+	file, err := m.fs.Open(m.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	size, err := file.Size()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	r := io.NewSectionReader(file, 0, size)
+	b := make([]byte, markSize)
+	for {
+		if _, err = io.ReadFull(r, b); err != nil {
+			break
+		}
+		if mark, ok := parseMark(b); ok {
+			m.marks[mark.LogName] = mark
+		}
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return errors.Join(err, file.Close())
+}
+
+// rewrite replaces the file by one with the newest mark of each log. After a crash there is the old or the new one. The
+// caller holds flushing, or is the only one who knows m.
+func (m *Marks) rewrite() error {
+	temp := m.name + tempSuffix
+	if err := m.fs.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := m.fs.Create(temp)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.buf = m.buf[:0]
+	for _, mark := range m.marks {
+		m.buf = mark.append(m.buf)
+	}
+	clear(m.dirty)
+	m.mu.Unlock()
+	if len(m.buf) > 0 {
+		_, err = file.WriteAt(m.buf, 0)
+	}
+	if err == nil {
+		err = file.SyncData()
+	}
+	if err == nil {
+		err = m.fs.Rename(temp, m.name)
+	}
+	if err == nil {
+		err = m.fs.SyncDir(filepath.Dir(m.name))
+	}
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	old := m.file
+	m.file, m.size = file, int64(len(m.buf))
+	if old != nil {
+		return old.Close()
+	}
+	return nil
+}
+
+// Get returns the newest mark of a log.
+func (m *Marks) Get(name LogName) (Mark, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mark, ok := m.marks[name]
+	return mark, ok
+}
+
+// Put remembers the mark until the next Flush.
+func (m *Marks) Put(mark Mark) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.marks[mark.LogName] = mark
+	m.dirty[mark.LogName] = true
+}
+
+// Forget drops the mark of a log that was deleted.
+func (m *Marks) Forget(name LogName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.marks, name)
+	delete(m.dirty, name)
+}
+
+// Flush makes durable what was put. Nobody's ack waits for it: a mark that is late makes the next start read more.
+func (m *Marks) Flush() error {
+	m.flushing.Lock()
+	defer m.flushing.Unlock()
+	m.mu.Lock()
+	m.buf = m.buf[:0]
+	for name := range m.dirty {
+		mark := m.marks[name]
+		m.buf = mark.append(m.buf)
+	}
+	clear(m.dirty)
+	live := len(m.marks)
+	m.mu.Unlock()
+	if len(m.buf) == 0 {
+		return nil
+	}
+	if m.size > int64(4*live*markSize+1<<20) {
+		return m.rewrite()
+	}
+	if _, err := m.file.WriteAt(m.buf, m.size); err != nil {
+		m.again()
+		return fmt.Errorf("writing marks: %w", fullOr(err))
+	}
+	m.size += int64(len(m.buf))
+	if err := m.file.SyncData(); err != nil {
+		return fmt.Errorf("syncing marks: %w", err)
+	}
+	return nil
+}
+
+// again makes the next Flush write every mark: this one did not.
+func (m *Marks) again() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.marks {
+		m.dirty[name] = true
+	}
+}
+
+// Close flushes and closes the file.
+func (m *Marks) Close() error {
+	err := m.Flush()
+	m.flushing.Lock()
+	defer m.flushing.Unlock()
+	return errors.Join(err, m.file.Close())
+}
