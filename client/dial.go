@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -31,14 +32,15 @@ const (
 const remedyUnavailable = "is a trestle server listening there? start one with `trestle server` or set TRESTLE_ADDR"
 
 func dialOptions(addresses []string, d *dialer, settings *connecting) []grpc.DialOption {
-	security := insecure.NewCredentials()
+	security, resolved := insecure.NewCredentials(), addressList{addresses: addresses}
 	if settings.tls != nil {
 		security = credentials.NewTLS(settings.tls)
+		resolved.serverName = settings.tls.ServerName
 	}
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(security),
 		grpc.WithContextDialer(d.dial),
-		grpc.WithResolvers(addressList(addresses)),
+		grpc.WithResolvers(resolved),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
@@ -65,16 +67,19 @@ func splitAddresses(addrs string) ([]string, error) {
 }
 
 // addressList is a gRPC resolver that resolves to the addresses in their order, whatever it is asked.
-type addressList []string
+type addressList struct {
+	addresses []string
+	// serverName is what certificates are checked against; empty: each server's against its own address.
+	serverName string
+}
 
 // scheme of the targets that an addressList resolves.
 const scheme = "trestle"
 
 func (l addressList) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
 	var state resolver.State
-	for _, address := range l {
-		// The name is what the certificate of this server is checked against.
-		state.Addresses = append(state.Addresses, resolver.Address{Addr: address, ServerName: address})
+	for _, address := range l.addresses {
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: address, ServerName: cmp.Or(l.serverName, address)})
 	}
 	return l, conn.UpdateState(state)
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -22,13 +23,15 @@ var (
 	ErrTruncated         = errors.New("log was truncated")
 	ErrTooLarge          = errors.New("too large")
 	ErrNotEnoughReplicas = errors.New("not enough replicas")
-	ErrDiskFull          = errors.New("disk is full")
+	// ErrTooManyInFlight means that the server has more unfinished work than it takes on.
+	ErrTooManyInFlight = errors.New("too many in flight")
+	ErrDiskFull        = errors.New("disk is full")
 	// ErrCorruptData means that bytes, stored or received, are not those that were written.
 	ErrCorruptData     = errors.New("corrupt data")
 	ErrInvalidArgument = errors.New("invalid argument")
 	// ErrUnimplemented means that the server, or this client, is too old for what was asked.
 	ErrUnimplemented = errors.New("not implemented")
-	// ErrUnavailable means that no server could be reached, or that it is shutting down.
+	// ErrUnavailable means that no server could be reached, or that it cannot serve now: it is shutting down, say.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrInternal means a fault of the server, or one that this client has no name for.
 	ErrInternal = errors.New("internal error")
@@ -64,7 +67,11 @@ var kindOfReason = map[string]error{
 	"TRUNCATED":           ErrTruncated,
 	"NOT_ENOUGH_REPLICAS": ErrNotEnoughReplicas,
 	"DISK_FULL":           ErrDiskFull,
+	"TOO_MANY_IN_FLIGHT":  ErrTooManyInFlight,
 	"SHUTTING_DOWN":       ErrUnavailable,
+	"PARTITION_FAILED":    ErrUnavailable,
+	"CANCELED":            context.Canceled,
+	"DEADLINE_EXCEEDED":   context.DeadlineExceeded,
 	reasonTooLarge:        ErrTooLarge,
 	reasonInvalidArgument: ErrInvalidArgument,
 	reasonUnimplemented:   ErrUnimplemented,
@@ -75,8 +82,8 @@ var kindOfReason = map[string]error{
 	reasonOutcomeUnknown:  ErrOutcomeUnknown,
 }
 
-// Error is what a server answered, or what the client found out by itself. Its kind is one of the Err… variables:
-// errors.Is(err, ErrStreamNotFound).
+// Error is what a server answered, or what the client found out by itself. Its kind is one of the Err… variables, for
+// errors.Is(err, ErrStreamNotFound), or an error of package context.
 type Error struct {
 	// Reason is a stable word, such as STREAM_NOT_FOUND.
 	Reason string

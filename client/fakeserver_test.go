@@ -4,10 +4,10 @@ import (
 	"context"
 	"math"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -37,13 +37,16 @@ type fakeServer struct {
 	refuse     error                                              // what every call to the stream service returns
 	onPublish  func(context.Context, *codec.PublishRequest) error // before storing; an error is the answer
 	afterStore func(context.Context) error                        // between storing and answering
+	acks       []*trestlev1.Ack                                   // answered instead of what was stored
 	onRead     func(*trestlev1.SubscribeRequest) error            // before confirming; an error is the answer
+	reads      int                                                // subscriptions being served
+	readsMoved chan struct{}                                      // closed when reads changes
 	endReads   chan error                                         // ends a subscription with what is received from it
 }
 
 // newFakeServer has one stream with that many partitions.
 func newFakeServer(stream string, partitions int) *fakeServer {
-	s := &fakeServer{logs: map[string][]*fakeLog{}, endReads: make(chan error)}
+	s := &fakeServer{logs: map[string][]*fakeLog{}, endReads: make(chan error), readsMoved: make(chan struct{})}
 	state := &trestlev1.StreamState{Config: &trestlev1.StreamConfig{Name: stream}}
 	for i := range partitions {
 		state.Partitions = append(state.Partitions, &trestlev1.PartitionState{Id: int32(i)})
@@ -115,6 +118,14 @@ func connect(t testing.TB, addrs string, opts ...client.Option) *client.Client {
 		}
 	})
 	return c
+}
+
+// within is a context that fails what takes far too long, instead of letting it hang.
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // answer is an error as a trestle server gives it.
@@ -201,7 +212,7 @@ var logServiceDesc = grpc.ServiceDesc{
 func (s *fakeServer) publish(ctx context.Context, req *codec.PublishRequest) (*trestlev1.PublishResponse, error) {
 	s.mu.Lock()
 	s.published = append(s.published, req)
-	onPublish, afterStore, logs := s.onPublish, s.afterStore, s.logs[req.Stream]
+	onPublish, afterStore, acks, logs := s.onPublish, s.afterStore, s.acks, s.logs[req.Stream]
 	s.mu.Unlock()
 	if logs == nil {
 		return nil, noStream(req.Stream)
@@ -211,7 +222,7 @@ func (s *fakeServer) publish(ctx context.Context, req *codec.PublishRequest) (*t
 			return nil, err
 		}
 	}
-	summary, err := batch.CheckRecords(req.Records)
+	summary, err := batch.CheckRecords(req.Records, nil)
 	if err != nil {
 		return nil, answer(codes.InvalidArgument, "INVALID_ARGUMENT", err.Error(), nil)
 	}
@@ -238,119 +249,10 @@ func (s *fakeServer) publish(ctx context.Context, req *codec.PublishRequest) (*t
 			return nil, err
 		}
 	}
+	if acks != nil {
+		return &trestlev1.PublishResponse{Acks: acks}, nil
+	}
 	return &trestlev1.PublishResponse{Acks: []*trestlev1.Ack{{
 		Partition: partition, BaseOffset: h.BaseOffset, Count: h.RecordCount, Time: h.Time, LeaderEpoch: h.LeaderEpoch, Durable: true,
 	}}}, nil
-}
-
-func (s *fakeServer) subscribe(req *trestlev1.SubscribeRequest, stream grpc.ServerStream) error {
-	s.mu.Lock()
-	s.subscribed = append(s.subscribed, req)
-	onRead, logs := s.onRead, s.logs[req.GetStream()]
-	s.mu.Unlock()
-	if onRead != nil {
-		if err := onRead(req); err != nil {
-			return err
-		}
-	}
-	if int(req.GetPartition()) >= len(logs) {
-		return answer(codes.NotFound, "PARTITION_NOT_FOUND", "no such partition", nil)
-	}
-	log := logs[req.GetPartition()]
-	r := fakeRead{server: s, log: log, stream: stream, request: req, first: log.offsetOf(req.GetStart(), false), end: math.MaxInt64}
-	if req.GetStop() != nil {
-		r.end = log.offsetOf(req.GetStop(), true)
-	}
-	if logStart, next := log.bounds(); r.first < logStart || r.first > next {
-		return answer(codes.OutOfRange, "OFFSET_GONE", "offset is outside the log", nil)
-	}
-	if err := r.send(nil); err != nil {
-		return err
-	}
-	if req.GetBackwards() {
-		return r.backwards()
-	}
-	return r.forwards()
-}
-
-// fakeRead is one call of Subscribe.
-type fakeRead struct {
-	server     *fakeServer
-	log        *fakeLog
-	stream     grpc.ServerStream
-	request    *trestlev1.SubscribeRequest
-	first, end int64
-}
-
-func (r *fakeRead) forwards() error {
-	index := 0
-	for {
-		out, next, grown, err := r.log.from(index, r.first, r.end)
-		if err != nil {
-			return err
-		}
-		index = next
-		if err := r.sendAll(out); err != nil {
-			return err
-		}
-		if _, end := r.log.bounds(); end >= r.end {
-			return nil
-		}
-		select {
-		case <-grown:
-		case err := <-r.server.endReads:
-			return err
-		case <-r.stream.Context().Done():
-			return r.stream.Context().Err()
-		}
-	}
-}
-
-func (r *fakeRead) backwards() error {
-	logStart, _ := r.log.bounds()
-	if r.request.GetStop() != nil {
-		logStart = max(logStart, r.end+1)
-	}
-	out, _, _, err := r.log.from(0, logStart, r.first+1)
-	if err != nil {
-		return err
-	}
-	slices.Reverse(out)
-	return r.sendAll(out)
-}
-
-// sendAll sends batches by as many as go into a response.
-func (r *fakeRead) sendAll(batches []storedBatch) error {
-	limit := r.server.responseBytes
-	if limit == 0 {
-		limit = int(r.request.GetMaxResponseBytes())
-	}
-	var response []byte
-	for _, b := range batches {
-		if len(b.bytes) > int(r.request.GetMaxResponseBytes()) {
-			if err := r.send(response); err != nil {
-				return err
-			}
-			return answer(codes.ResourceExhausted, "TOO_LARGE", "batch is larger than the response may be", map[string]string{
-				"offset": strconv.FormatInt(b.BaseOffset, 10), "size": strconv.Itoa(len(b.bytes)),
-			})
-		}
-		if len(response) > 0 && len(response)+len(b.bytes) > limit {
-			if err := r.send(response); err != nil {
-				return err
-			}
-			response = nil
-		}
-		response = append(response, b.bytes...)
-	}
-	if response == nil {
-		return nil
-	}
-	return r.send(response)
-}
-
-func (r *fakeRead) send(batches []byte) error {
-	logStart, next := r.log.bounds()
-	r.server.with(func() { r.server.sentBytes += len(batches) })
-	return r.stream.SendMsg(&codec.SubscribeResponse{Batches: batches, HighWatermark: next, LogStart: logStart})
 }

@@ -17,9 +17,8 @@ type place struct {
 	logStart int64  // as heard last
 	seq      uint64 // of the batch passed last; 0: none
 
-	begun bool   // records have been passed: next and epoch are known
-	next  int64  // offset of the message that is due; backwards: the one above it
-	epoch uint64 // of the records passed last
+	begun bool  // records have been passed: next is known
+	next  int64 // offset of the message that is due; backwards: the one above it
 }
 
 // subscribed takes in the bounds of the log that came with the server's confirmation. Positions that are relative to
@@ -64,7 +63,7 @@ func (p *place) pass(h *batch.Header) (bool, error) {
 	case p.begun && !p.backwards && h.BaseOffset < p.next:
 		return false, fmt.Errorf("offset %d came where %d or one above was due", h.BaseOffset, p.next)
 	}
-	p.begun, p.seq, p.epoch = true, h.Seq, h.LeaderEpoch
+	p.begun, p.seq = true, h.Seq
 	if p.backwards {
 		p.next = h.BaseOffset
 	} else {

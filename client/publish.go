@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -35,7 +36,7 @@ func (s *Stream) PublishBatch(ctx context.Context, messages []Message, opts ...P
 	for _, opt := range opts {
 		opt(&p)
 	}
-	if err := p.check(messages); err != nil {
+	if err := p.check(s.name, messages); err != nil {
 		return Ack{}, err
 	}
 	if err := s.client.begin(); err != nil {
@@ -50,15 +51,17 @@ func (s *Stream) PublishBatch(ctx context.Context, messages []Message, opts ...P
 	})
 }
 
-func (p *publishing) check(messages []Message) error {
+func (p *publishing) check(stream string, messages []Message) error {
 	switch {
 	case p.err != nil:
 		return p.err
+	case !utf8.ValidString(stream):
+		return newError(reasonInvalidArgument, "publish to stream %q: no stream has such a name", stream)
 	case len(messages) == 0:
-		return newError(reasonInvalidArgument, "publish: a batch without messages; give it at least one")
+		return newError(reasonInvalidArgument, "publish to stream %q: a batch without messages; give it at least one", stream)
 	case len(messages) > 1 && p.id != nil:
 		return newError(reasonInvalidArgument,
-			"publish: one ID for %d messages; give each its own header %s", len(messages), batch.MessageIDHeader)
+			"publish to stream %q: one ID for %d messages; give each its own header %s", stream, len(messages), batch.MessageIDHeader)
 	}
 	return nil
 }
@@ -127,24 +130,26 @@ func (s *Stream) send(ctx context.Context, req *codec.PublishRequest) (Ack, erro
 // In any other case the outcome is not known, and the error is of no other kind, lest someone takes it for a no.
 func publishError(doing string, err error, sent bool) error {
 	failure := callError(doing, err)
-	if !sent || saysNo(err) {
+	if !sent || errors.Is(failure, ErrOutcomeUnknown) || saysNo(err, failure) {
 		return failure
 	}
-	cause := failure
-	if errors.As(failure, new(*Error)) {
-		cause = err
+	cause := err
+	for _, done := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(failure, done) {
+			cause = done
+		}
 	}
 	return newError(reasonOutcomeUnknown,
 		"%v; what was published may or may not be stored: read the stream to see, or publish with an ID, which is safe to repeat",
 		failure).because(cause)
 }
 
-// saysNo is true of what a server answers when it has not stored a batch and will not: its own reasons, but a fault and
-// what it says it does not know, and the codes with which gRPC refuses a call before a service sees it.
-func saysNo(err error) bool {
+// saysNo is true of what a server answers when it has not stored a batch and will not: a reason of its own, unless that
+// is a fault or the end of the call, or a code with which gRPC refuses a call before a service sees it.
+func saysNo(err, failure error) bool {
 	st := status.Convert(err)
-	if answer := answerIn(st); answer != nil {
-		return answer.kind != ErrInternal && answer.Names["outcome"] != "unknown"
+	if answerIn(st) != nil {
+		return !errors.Is(failure, ErrInternal) && !errors.Is(failure, context.Canceled) && !errors.Is(failure, context.DeadlineExceeded)
 	}
 	switch st.Code() {
 	case codes.Unimplemented, codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.ResourceExhausted:

@@ -17,12 +17,12 @@ import (
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
-// Sizes of responses. A server answers within the size asked for, or that one batch is larger than that.
+// Sizes of responses to ask for. A server keeps to it, or says that one batch is larger.
 const (
-	subscriptionBytes  = 4 << 20   // that the responses held by all readers of a subscription should not exceed
-	mostResponseBytes  = 1 << 20   // asked for while no batch is larger
-	leastResponseBytes = 128 << 10 // asked for where a subscription has very many readers
-	envelopeBytes      = 64 << 10  // more than a response has beside its batches
+	subscriptionBytes    = 4 << 20   // that the responses held by all readers of a subscription should not exceed
+	mostResponseBytes    = 1 << 20   // while no batch is larger
+	leastResponseBytes   = 128 << 10 // however many readers there are
+	largestResponseBytes = 72 << 20  // for the sake of one batch
 )
 
 // Delays before a call that failed is made again.
@@ -106,7 +106,7 @@ func (r *reader) open(ctx context.Context, opts ...grpc.CallOption) (grpc.Client
 	request := &trestlev1.SubscribeRequest{
 		Stream: r.subscription.stream.name, Partition: int32(r.partition),
 		Start: start, Stop: stop, Backwards: r.place.backwards,
-		View: trestlev1.View_VIEW_BATCHES, MaxResponseBytes: uint32(r.responseBytes), LeaderEpoch: r.place.epoch,
+		View: trestlev1.View_VIEW_BATCHES, MaxResponseBytes: uint32(r.responseBytes),
 	}
 	conn := r.subscription.stream.client.conn
 	call, err := conn.NewStream(ctx, &subscribeDesc, trestlev1.LogService_Subscribe_FullMethodName, opts...)
@@ -130,14 +130,14 @@ func (r *reader) open(ctx context.Context, opts ...grpc.CallOption) (grpc.Client
 // growFor asks for larger responses, if a batch larger than those asked for so far is what ended the call.
 func (r *reader) growFor(cause error) bool {
 	answer := answerIn(status.Convert(cause))
-	if answer == nil || answer.Reason != reasonTooLarge || r.responseBytes >= maxReceiveBytes-envelopeBytes {
+	if answer == nil || answer.Reason != reasonTooLarge || r.responseBytes >= largestResponseBytes {
 		return false
 	}
-	size, err := strconv.Atoi(answer.Names["size"])
+	size, err := strconv.Atoi(answer.Names["bytes"])
 	if err != nil || size <= r.responseBytes {
 		size = 2 * r.responseBytes
 	}
-	r.responseBytes = min(size+envelopeBytes, maxReceiveBytes-envelopeBytes)
+	r.responseBytes = min(size, largestResponseBytes)
 	return true
 }
 

@@ -18,6 +18,8 @@ var reasonOfCode = map[codes.Code]string{
 	codes.Unimplemented:   reasonUnimplemented,
 	codes.Unavailable:     reasonUnavailable,
 	codes.DataLoss:        reasonCorruptData,
+	// What gRPC itself refuses is a message above its limit.
+	codes.ResourceExhausted: reasonTooLarge,
 }
 
 // callError makes of what gRPC returned for a call what the caller is told. What the server said of itself stands as
@@ -62,8 +64,9 @@ func answerIn(st *status.Status) *Error {
 
 // kindOfCode is the kind of an error whose reason only newer servers know.
 func kindOfCode(code codes.Code) error {
-	if reason, ok := reasonOfCode[code]; ok {
-		return kindOfReason[reason]
+	reason, ok := reasonOfCode[code]
+	if !ok || code == codes.ResourceExhausted { // from a server it may be any resource
+		return ErrInternal
 	}
-	return ErrInternal
+	return kindOfReason[reason]
 }

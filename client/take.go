@@ -11,9 +11,10 @@ import (
 	"github.com/trestlehq/trestle/proto/codec"
 )
 
-// runLength is how many messages are handed over at once: enough that handing over costs nothing beside decoding, and
-// few enough that what small messages take in memory once decoded is not much more than the response they came in.
-const runLength = 256
+// runLength is how many messages are handed over at once: as many as fit 32 KiB, up to which Go allocates cheaply. It is
+// enough that handing over costs nothing beside decoding, and few enough that small messages, which take more memory
+// once they are decoded, are not all decoded ahead of the one who reads.
+const runLength = 190
 
 // errEnded ends a reader whose messages nobody wants any more.
 var errEnded = fmt.Errorf("the subscription has ended: %w", context.Canceled)

@@ -33,10 +33,12 @@ compared byte for byte. Nothing stays behind.`,
 }
 
 func (inv *invocation) demo(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, demoTime, fmt.Errorf("the demo has %s in all", demoTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, demoTime, fmt.Errorf("the demo did not come to its end within %s", demoTime))
 	defer cancel()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	// A second signal is not for us: it ends a demo that hangs.
+	defer context.AfterFunc(ctx, stop)()
 
 	program, err := os.Executable()
 	if err != nil {
@@ -53,13 +55,15 @@ func (inv *invocation) demo(ctx context.Context) (err error) {
 	}()
 	s := &demoStory{inv: inv, program: program, dir: dir, env: withoutSettings(inv.env)}
 	defer s.close()
-	if err := s.tell(ctx); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("the demo was ended: %w (%w)", context.Cause(ctx), err)
-		}
+	switch err := s.tell(ctx); {
+	case err == nil || ctx.Err() == nil:
 		return err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	default:
+		// What failed did so because everything was told to end.
+		return fmt.Errorf("the demo was ended: %w", context.Cause(ctx))
 	}
-	return nil
 }
 
 // withoutSettings drops what would configure the demo's server from outside.

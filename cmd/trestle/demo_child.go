@@ -73,10 +73,10 @@ func startChild(ctx context.Context, program string, args, env []string) (*child
 		c.ready, c.startTime = fields, time.Since(began)
 		return c, nil
 	case <-c.exited:
-		return nil, fmt.Errorf("the server ended before it was ready (%v); its log ends:\n%s", c.err, c.log.String())
+		return nil, c.withLog(fmt.Errorf("the server ended before it was ready: %w", c.ended()))
 	case <-ctx.Done():
 		c.kill()
-		return nil, fmt.Errorf("the server was not ready in time (%w); its log ends:\n%s", context.Cause(ctx), c.log.String())
+		return nil, c.withLog(fmt.Errorf("the server was not ready in time: %w", context.Cause(ctx)))
 	}
 }
 
@@ -96,12 +96,30 @@ func (c *childServer) stop(ctx context.Context) error {
 	case <-c.exited:
 	case <-ctx.Done():
 		c.kill()
-		return fmt.Errorf("the server did not stop (%w); its log ends:\n%s", context.Cause(ctx), c.log.String())
+		return c.withLog(fmt.Errorf("the server did not stop in time: %w", context.Cause(ctx)))
 	}
 	if c.err != nil {
-		return fmt.Errorf("the server stopped with %w; its log ends:\n%s", c.err, c.log.String())
+		return c.withLog(fmt.Errorf("the server did not stop as it should: %w", c.err))
 	}
 	return nil
+}
+
+var errEndedEarly = errors.New("exit status 0")
+
+// ended is how the process ended, once it has.
+func (c *childServer) ended() error {
+	if c.err == nil {
+		return errEndedEarly
+	}
+	return c.err
+}
+
+// withLog adds to an error what the server had to say.
+func (c *childServer) withLog(err error) error {
+	if log := strings.TrimSpace(c.log.String()); log != "" {
+		return fmt.Errorf("%w\nthe log of the server ends:\n%s", err, log)
+	}
+	return err
 }
 
 // parseReadyLine reads the line that a server prints when it captures and serves. The data folder is last and may

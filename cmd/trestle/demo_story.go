@@ -79,7 +79,7 @@ func (s *demoStory) withLog(err error) error {
 	if s.child == nil || errors.Is(err, errOutput) {
 		return err
 	}
-	return fmt.Errorf("%w\nthe log of the server ends:\n%s", err, s.child.log)
+	return s.child.withLog(err)
 }
 
 func (s *demoStory) printf(format string, args ...any) error {

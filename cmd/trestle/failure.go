@@ -16,6 +16,7 @@ const (
 	reasonMisuse  = "MISUSE"
 	reasonTimeout = "TIMEOUT"
 	reasonFailed  = "FAILED"
+	reasonNoDedup = "NO_DEDUP_WINDOW"
 )
 
 // printFailure prints err: as text a line that says what failed and one with the remedy, or as one JSON object. An

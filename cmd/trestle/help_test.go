@@ -55,6 +55,13 @@ func TestHelpFitsTheScreen(t *testing.T) {
 	visit(nil)
 }
 
+func TestHelpCommand(t *testing.T) {
+	t.Parallel()
+	if got, want := call(t, nil, "help", "stream", "create"), call(t, nil, "stream", "create", "--help"); got != want {
+		t.Errorf("got %+v, want what --help prints: %+v", got, want)
+	}
+}
+
 func TestBareCallPrintsHelp(t *testing.T) {
 	t.Parallel()
 	bare, asked := call(t, nil), call(t, nil, "--help")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"unicode"
@@ -59,9 +58,19 @@ func appendWord(dst []byte, text string) []byte {
 
 // printable reports whether text is UTF-8 that moves no cursor and breaks no line.
 func printable(text []byte) bool {
-	ascii := bytes.IndexFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) < 0
-	if ascii {
-		return true
+	for len(text) > 0 {
+		if c := text[0]; c < utf8.RuneSelf {
+			if c < ' ' || c > '~' {
+				return false
+			}
+			text = text[1:]
+			continue
+		}
+		r, size := utf8.DecodeRune(text)
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+			return false
+		}
+		text = text[size:]
 	}
-	return utf8.Valid(text) && bytes.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+	return true
 }

@@ -19,7 +19,7 @@ func TestMisuse(t *testing.T) {
 		"unknown command":             {args: words("strem ls"), want: []string{`trestle has no command "strem"`, "did you mean: trestle stream"}},
 		"unknown command, far off":    {args: words("frobnicate"), want: []string{"the commands are", "stream", "sub"}},
 		"command not built":           {args: words("get orders 0 1"), want: []string{`no command "get"`}},
-		"stream without a command":    {args: words("stream"), want: []string{"create, ls or info"}},
+		"stream without a command":    {args: words("stream"), want: []string{"needs a command: create, info, ls"}},
 		"stream with an unknown one":  {args: words("stream inof orders"), want: []string{"did you mean: trestle stream info"}},
 		"stream verb not built":       {args: words("stream purge orders"), want: []string{`trestle stream has no command "purge"`}},
 		"unknown flag":                {args: words("stream create orders --subjects orders"), want: []string{"has no flag --subjects", "did you mean: trestle stream create --subject"}},
@@ -88,7 +88,10 @@ func TestMisuse(t *testing.T) {
 		"version with an argument":    {args: words("version 1"), want: []string{"takes no argument"}},
 		"version in raw":              {args: words("version -o raw"), want: []string{"text, json"}},
 		"a flag of another command":   {args: words("version --addr 127.0.0.1:1"), want: []string{"has no flag --addr"}},
-		"completion of no such shell": {args: words("completion tcsh"), want: []string{"tcsh"}},
+		"completion of no such shell": {args: words("completion tcsh"), want: []string{`no command "tcsh"`}},
+		"completion without a shell":  {args: words("completion"), want: []string{"needs a command: bash, fish"}},
+		"help on no such command":     {args: words("help stream foo"), want: []string{`trestle stream has no command "foo"`}},
+		"help on a wrong command":     {args: words("help strem"), want: []string{`trestle has no command "strem"`}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -141,6 +141,11 @@ func (inv *invocation) publish(cmd *cobra.Command, address *addressFlag, f *pubF
 	}
 	defer closeQuietly(c)
 	stream := c.Stream(name)
+	if f.id != "" {
+		if err := checkRemembersIDs(cmd.Context(), stream); err != nil {
+			return err
+		}
+	}
 	summary := pubSummary{stream: name}
 	began := time.Now()
 	var last client.Ack
@@ -164,6 +169,25 @@ func (inv *invocation) publish(cmd *cobra.Command, address *addressFlag, f *pubF
 	default:
 		return inv.print(summary.text())
 	}
+}
+
+// checkRemembersIDs refuses an id where the stream would store the message again all the same.
+func checkRemembersIDs(ctx context.Context, stream *client.Stream) error {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if info.Config.DedupWindow <= 0 {
+		return &client.Error{
+			Reason: reasonNoDedup,
+			Message: fmt.Sprintf("stream %q has no dedup window, so --id would not keep a second copy out; "+
+				"leave --id out, or choose a stream with a dedup window", stream.Name()),
+			Names: map[string]string{"stream": stream.Name(), "flag": "--id"},
+		}
+	}
+	return nil
 }
 
 func publishBatch(ctx context.Context, stream *client.Stream, values [][]byte, opts []client.PublishOption) (client.Ack, error) {

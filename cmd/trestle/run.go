@@ -74,13 +74,8 @@ Exit codes: 0 done, 1 the server or the world said no, 2 misuse.`,
   trestle sub orders --from earliest                  read it back`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          commandOnly,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(inv.stdin)
 	root.SetOut(inv.stdout)
@@ -97,16 +92,59 @@ Exit codes: 0 done, 1 the server or the world said no, 2 misuse.`,
 		newVersionCommand(inv),
 	)
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.Args, cmd.RunE = commandOnly, commandLacking
+		case "help":
+			cmd.Args = knownCommand
+		}
+	}
 	return root
 }
 
-func unknownCommand(cmd *cobra.Command, name string) error {
+// commandOnly are the arguments of a command that has commands: what is left of them names none.
+func commandOnly(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
+	return nil
+}
+
+// commandLacking runs a command that does nothing without one of its commands.
+func commandLacking(cmd *cobra.Command, _ []string) error {
+	return &misuse{
+		message: cmd.CommandPath() + " needs a command: " + strings.Join(commandsOf(cmd), ", "),
+		remedy:  "see " + cmd.CommandPath() + " --help",
+	}
+}
+
+// knownCommand are the arguments of help: a command that there is.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	found := cmd.Root()
+	for _, name := range args {
+		next, rest, err := found.Find([]string{name})
+		if err != nil || len(rest) > 0 {
+			return unknownCommand(found, name)
+		}
+		found = next
+	}
+	return nil
+}
+
+func commandsOf(cmd *cobra.Command) []string {
 	var known []string
 	for _, sub := range cmd.Commands() {
 		if sub.IsAvailableCommand() {
 			known = append(known, sub.Name())
 		}
 	}
+	return known
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	known := commandsOf(cmd)
 	remedy := "the commands are " + strings.Join(known, ", ")
 	if match, ok := nearest(name, known); ok {
 		remedy = fmt.Sprintf("did you mean: %s %s", cmd.CommandPath(), match)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -148,7 +149,7 @@ func TestCheckRecords(t *testing.T) {
 		"largest first":    {encodeRecords(large, batch.Record{Value: []byte("v")}), batch.Summary{Count: 2, LargestRecord: 203}},
 		"with defaults":    {append([]byte("\x1a\x01s\x22\x01r"), encodeRecords(large)...), batch.Summary{Count: 1, LargestRecord: 203}},
 	} {
-		got, err := batch.CheckRecords(test.body)
+		got, err := batch.CheckRecords(test.body, nil)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -165,9 +166,36 @@ func TestCheckRecords(t *testing.T) {
 		"last header damaged": append(encodeRecords(large), "\x0a\x05\x1a\x03\x0a\x02x"...),
 		"cut short":           encodeRecords(large)[:150],
 	} {
-		if got, err := batch.CheckRecords(body); !errors.Is(err, batch.ErrCorrupt) {
+		if got, err := batch.CheckRecords(body, nil); !errors.Is(err, batch.ErrCorrupt) {
 			t.Errorf("%s: got %+v, error %v, want ErrCorrupt", name, got, err)
 		}
+	}
+}
+
+// TestCheckRecordsAsks: every record is shown with its defaults, and what is refused ends it.
+func TestCheckRecordsAsks(t *testing.T) {
+	t.Parallel()
+	body := append([]byte("\x1a\x01s\x22\x01r"), encodeRecords(batch.Record{}, batch.Record{Subject: []byte("own")}, batch.Record{})...)
+	var subjects []string
+	collect := func(r *batch.Record) error {
+		subjects = append(subjects, string(r.Subject)+" "+string(r.Reply))
+		return nil
+	}
+	if _, err := batch.CheckRecords(body, collect); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"s r", "own r", "s r"}, subjects); diff != "" {
+		t.Errorf("records shown (-want +got):\n%s", diff)
+	}
+	refusal, shown := errors.New("not this one"), 0
+	_, err := batch.CheckRecords(body, func(*batch.Record) error {
+		if shown++; shown == 2 {
+			return refusal
+		}
+		return nil
+	})
+	if !errors.Is(err, refusal) || !strings.Contains(err.Error(), "record 1") || shown != 2 {
+		t.Errorf("after %d records: got error %v, want the refusal of record 1", shown, err)
 	}
 }
 

@@ -6,12 +6,13 @@ import "fmt"
 type Summary struct {
 	Count         int
 	HasMessageIDs bool
-	LargestRecord int // bytes of the largest encoded record
+	LargestRecord int // bytes of the largest encoded record, without its tag and length
 }
 
 // CheckRecords looks through encoded Records that a client sent, down to the last header, and refuses what may not be
-// stored as a batch's body.
-func CheckRecords(body []byte) (Summary, error) {
+// stored as a batch's body. It calls each, unless that is nil, with every record, defaults filled in, and refuses what
+// each refuses; the record is each's until it returns.
+func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 	var s Summary
 	records, err := ParseRecords(body)
 	switch {
@@ -29,10 +30,16 @@ func CheckRecords(body []byte) (Summary, error) {
 		if err != nil || !ok {
 			return s, err
 		}
-		if err := rec.Parse(content); err != nil {
+		if err := records.parse(content, &rec); err != nil {
 			return s, err
 		}
 		s.HasMessageIDs = s.HasMessageIDs || rec.MessageID() != nil
 		s.LargestRecord = max(s.LargestRecord, len(content))
+		if each == nil {
+			continue
+		}
+		if err := each(&rec); err != nil {
+			return s, fmt.Errorf("record %d: %w", records.index-1, err)
+		}
 	}
 }

@@ -62,8 +62,16 @@ func (r *Records) Next(rec *Record) (offsetDelta int32, ok bool, err error) {
 	if !ok || err != nil {
 		return 0, false, err
 	}
+	if err := r.parse(content, rec); err != nil {
+		return 0, false, err
+	}
+	return offsetDelta, true, nil
+}
+
+// parse reads the record that NextRaw returned last into rec, with the defaults of the batch filled in.
+func (r *Records) parse(content []byte, rec *Record) error {
 	if err := rec.Parse(content); err != nil {
-		return 0, false, fmt.Errorf("record %d: %w", r.index-1, err)
+		return fmt.Errorf("record %d: %w", r.index-1, err)
 	}
 	if len(rec.Subject) == 0 {
 		rec.Subject = r.Subject
@@ -71,7 +79,7 @@ func (r *Records) Next(rec *Record) (offsetDelta int32, ok bool, err error) {
 	if len(rec.Reply) == 0 {
 		rec.Reply = r.Reply
 	}
-	return offsetDelta, true, nil
+	return nil
 }
 
 // NextRaw is Next without decoding: content is the encoded Record.

@@ -39,7 +39,7 @@ func (m *model) check(t *testing.T, b []byte) {
 	if diff := cmp.Diff(want, h); diff != "" {
 		t.Fatalf("header (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(m.records, read(t, b), emptyIsAbsent); diff != "" {
+	if diff := diffPlaced(m.records, read(t, b)); diff != "" {
 		t.Fatalf("records (-want +got):\n%s", diff)
 	}
 	var deltas []uint32

@@ -32,6 +32,9 @@ func TestPublishRequestIsTheGeneratedMessage(t *testing.T) {
 		if diff := cmp.Diff(hand, got); diff != "" {
 			t.Fatalf("seed %d: Unmarshal (-want +got):\n%s", seed, diff)
 		}
+		if cap(got.Records) != len(got.Records) {
+			t.Fatalf("seed %d: records have room for the bytes after them", seed)
+		}
 	}
 }
 

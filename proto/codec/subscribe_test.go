@@ -95,6 +95,9 @@ func TestSubscribeResponseRestoresBatches(t *testing.T) {
 		"padded tags": each(func(b []byte) []byte {
 			return join([]byte{batch.Tag | 0x80, 0x80, 0}, b[1:])
 		}),
+		"longest tags": each(func(b []byte) []byte {
+			return join([]byte{batch.Tag | 0x80, 0x80, 0x80, 0x80, 0}, b[1:])
+		}),
 		"every other length": each(func(b []byte) []byte {
 			if mixed++; mixed%2 == 0 {
 				return shortest(b)

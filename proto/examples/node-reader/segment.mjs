@@ -55,10 +55,17 @@ function element(bytes, headerCRCs) {
   if (![BATCH, SEGMENT, FOOTER].includes(tag)) throw new Damage(`no element has tag ${tag}`);
   if (!(a & b & c & 0x80) || d & 0x80) throw new Damage("the length is not padded to four bytes");
   const size = PREFIX + ((a & 0x7f) | ((b & 0x7f) << 7) | ((c & 0x7f) << 14) | (d << 21));
-  if (tag === BATCH) return batch(bytes, size, headerCRCs);
-  if (size < (tag === FOOTER ? 74 : 75)) throw new Damage(`an element of ${size} bytes`);
+  return tag === BATCH ? batch(bytes, size, headerCRCs) : edge(bytes, tag, size, headerCRCs);
+}
+
+/** The header or the footer of the file. Their CRC is the last field and does not cover its own tag. */
+function edge(bytes, tag, size, headerCRCs) {
+  if (size < (tag === FOOTER ? 74 : 75) || (tag === SEGMENT && size !== (bytes[8] ?? size))) {
+    throw new Damage(`an element of ${size} bytes`);
+  }
   if (bytes.length < size) throw new Torn(`the file ends inside its ${tag === FOOTER ? "footer" : "header"}`);
-  compare("element", crc32c(bytes.subarray(0, size - 5)), bytes.readUInt32LE(size - 4)); // the CRC is the last field
+  if (bytes[size - 5] !== 0x4d) throw new Damage("the element does not end with its crc");
+  compare("element", crc32c(bytes.subarray(0, size - 5)), bytes.readUInt32LE(size - 4));
   if (tag === FOOTER) {
     if (bytes.length > size) throw new Damage("something follows the footer");
     compare("digest", crc32c(...headerCRCs), bytes.readUInt32LE(60));
@@ -68,9 +75,11 @@ function element(bytes, headerCRCs) {
 
 /** The header of a batch ends with the body's tag and length; the magic's third byte says how long it is. */
 function batch(bytes, size, headerCRCs) {
-  const headerSize = bytes.length > 8 ? bytes[8] : 0;
-  if (bytes.length < Math.max(headerSize, 9)) throw new Torn("the file ends inside the header of a batch");
-  if (bytes.toString("latin1", 6, 8) !== "TR" || headerSize < 106 || size < headerSize) throw new Damage("no batch begins here");
+  const headerSize = bytes[8] ?? 0;
+  if (bytes.length < Math.max(headerSize, 106)) throw new Torn("the file ends inside the header of a batch");
+  if (bytes.toString("latin1", 6, 8) !== "TR" || bytes[10] !== 0x15 || headerSize < 106 || size < headerSize) {
+    throw new Damage("no batch begins here");
+  }
   compare("header", crc32c(bytes.subarray(0, 10), bytes.subarray(15, headerSize)), bytes.readUInt32LE(11));
   if (bytes.length < size) throw new Torn("the file ends inside the body of a batch");
   compare("body", crc32c(bytes.subarray(headerSize, size)), bytes.readUInt32LE(16));

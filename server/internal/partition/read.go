@@ -141,7 +141,7 @@ func (r *Reader) read(until commitlog.Position) (commitlog.Run, error) {
 	}
 	run, err := r.log.Read(make([]byte, r.size), until)
 	var large *commitlog.TooLargeError
-	if errors.As(err, &large) && (large.SizeBytes <= r.limit || !r.hard) {
+	for errors.As(err, &large) && large.SizeBytes > r.size && (large.SizeBytes <= r.limit || !r.hard) {
 		r.size = large.SizeBytes
 		run, err = r.log.Read(make([]byte, r.size), until)
 	}

@@ -69,11 +69,15 @@ func (s *logService) Publish(ctx context.Context, req *codec.PublishRequest) (*t
 	if req.Partition != nil {
 		id = *req.Partition
 	}
+	stream, err := s.streams.Get(req.Stream)
+	if err != nil {
+		return nil, toStatus(err)
+	}
 	p, err := s.streams.PartitionOf(req.Stream, id)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	b, err := toBatch(req)
+	b, err := toBatch(req, stream.Config.GetSubjects())
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -86,8 +90,8 @@ func (s *logService) Publish(ctx context.Context, req *codec.PublishRequest) (*t
 	}}}, nil
 }
 
-// toBatch checks what a client sent.
-func toBatch(req *codec.PublishRequest) (partition.Batch, error) {
+// toBatch checks what a client sent to a stream that records the subjects.
+func toBatch(req *codec.PublishRequest, subjects []string) (partition.Batch, error) {
 	var none partition.Batch
 	if req.ProducerID != 0 || req.ProducerSequence != 0 {
 		return none, &host.UnimplementedError{Feature: "producer_id"}
@@ -102,7 +106,7 @@ func toBatch(req *codec.PublishRequest) (partition.Batch, error) {
 	if req.RecordsCRC != nil && *req.RecordsCRC != crc {
 		return none, &host.InvalidError{Field: "records_crc", Problem: fmt.Sprintf("is %08x and the records that arrived have %08x; send them again", *req.RecordsCRC, crc)}
 	}
-	summary, err := batch.CheckRecords(req.Records)
+	summary, err := batch.CheckRecords(req.Records, func(r *batch.Record) error { return checkSubject(r.Subject, subjects) })
 	if err != nil {
 		return none, &host.InvalidError{Field: "records", Problem: fmt.Sprintf("cannot be stored: %v", err)}
 	}
@@ -117,6 +121,23 @@ func toBatch(req *codec.PublishRequest) (partition.Batch, error) {
 		b.Attributes |= batch.HasMessageIDs
 	}
 	return b, nil
+}
+
+// checkSubject refuses a subject on which the stream would not record a plain message. A record without one has that of
+// its partition.
+func checkSubject(subject []byte, patterns []string) error {
+	if len(subject) == 0 {
+		return nil
+	}
+	if err := names.Literal(string(subject)); err != nil {
+		return err
+	}
+	for _, pattern := range patterns {
+		if names.Matches(pattern, string(subject)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the stream does not record subject %q; it records %q", subject, patterns)
 }
 
 // recordOverhead is what a record of the largest size may have besides key, value and headers.

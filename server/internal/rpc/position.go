@@ -9,7 +9,7 @@ import (
 )
 
 // maxChunk is the largest max_response_bytes.
-const maxChunk = 64 << 20
+const maxChunk = 128 << 20
 
 // newReader reads what the request asks for.
 func newReader(p *partition.Partition, req *trestlev1.SubscribeRequest) (*partition.Reader, error) {

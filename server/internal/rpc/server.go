@@ -20,9 +20,9 @@ import (
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
-// maxRequestBytes is the largest request that is read: one batch, or one record of the largest size, and what is around
-// it.
-const maxRequestBytes = host.MaxMessageBytes + 1<<20
+// maxRequestBytes is the largest request that is read. It is above the largest that is accepted, so that one that is
+// somewhat too large is told by how much.
+const maxRequestBytes = 2 * host.MaxMessageBytes
 
 // Streams is what the services need of the streams of a broker.
 type Streams interface {

@@ -1,0 +1,141 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := $(CURDIR)/.bin
+export PATH := $(BIN):$(PATH)
+
+# What may be set on the command line.
+PKG     ?= ./...
+RUN     ?=
+TIMEOUT ?= 3m
+BENCH   ?= .
+COUNT   ?= 6
+OLD     ?=
+NEW     ?=
+SEGMENTS ?=
+
+# Pinned in .tools/go.mod, built when missing and when that file changes.
+TOOLS := $(addprefix $(BIN)/,benchstat buf golangci-lint protoc-gen-go protoc-gen-go-grpc)
+
+# True where `go test -race` works: the platform has it, and there is a C compiler with its headers.
+CAN_RACE = go list -race runtime/race >/dev/null 2>&1 && \
+	printf '\#include <stdlib.h>\nint main(void) { return 0; }\n' | $$(go env CC) -x c -o /dev/null - 2>/dev/null
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the static binary .bin/trestle
+	@version=$$(git describe --tags --always --dirty 2>/dev/null || true); \
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$$version" -o $(BIN)/trestle ./cmd/trestle; \
+	echo "built .bin/trestle $$version"
+
+.PHONY: test
+test: ## Run the tests, with the race detector where it works (PKG=./... RUN=regexp TIMEOUT=3m)
+	@race=-race; \
+	if $(CAN_RACE); then \
+		echo "go test with the race detector"; \
+	else \
+		race=; echo "go test WITHOUT the race detector: it needs cgo and a C compiler with its headers"; \
+	fi; \
+	go test $$race -shuffle=on -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
+
+.PHONY: lint
+lint: lint-go lint-proto breaking ## Run every check of the source: lint-go, lint-proto, breaking
+
+.PHONY: lint-go
+lint-go: $(BIN)/golangci-lint ## Run go vet and golangci-lint
+	go vet ./...
+	golangci-lint run
+
+.PHONY: lint-proto
+lint-proto: $(BIN)/buf ## Run buf lint and check the format of the .proto files
+	cd proto && buf lint
+	cd proto && buf format --diff --exit-code
+
+.PHONY: breaking
+breaking: $(BIN)/buf ## Compare the .proto files with those of main: nothing that clients rely on may break
+	@main=$$(git rev-parse --verify --quiet 'origin/main^{commit}' || git rev-parse --verify --quiet 'main^{commit}' || true); \
+	if [ -z "$$main" ] || ! git cat-file -e "$$main:proto/buf.yaml" 2>/dev/null; then \
+		echo "buf breaking: no proto/buf.yaml on main, nothing to compare with"; \
+		exit; \
+	fi; \
+	base=$$(git merge-base HEAD "$$main" 2>/dev/null || echo "$$main"); \
+	echo "buf breaking: against $$(git rev-parse --short "$$base") of main"; \
+	rm -rf $(BIN)/main && mkdir -p $(BIN)/main; \
+	git archive "$$base" proto | tar -x -C $(BIN)/main; \
+	cd proto && buf breaking --against $(BIN)/main/proto
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint $(BIN)/buf ## Format the Go and .proto files
+	golangci-lint fmt
+	cd proto && buf format --write
+
+# Generated aside first: a .proto file with a mistake leaves the tree as it was.
+.PHONY: generate
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## Generate the Go code of the .proto files, beside them
+	@rm -rf $(BIN)/generated
+	cd proto && buf generate --output $(BIN)/generated
+	@find proto -name '*.pb.go' -delete
+	@cp -R $(BIN)/generated/. proto/
+
+.PHONY: check-generate
+check-generate: generate ## Check that the committed generated code is that of the .proto files
+	@stale=$$(git status --porcelain --untracked-files=all -- ':(glob)proto/**/*.pb.go'); \
+	if [ -n "$$stale" ]; then \
+		git --no-pager diff --stat -- ':(glob)proto/**/*.pb.go'; \
+		echo "$$stale"; \
+		echo "generated code differs from what is committed: run 'make generate' and commit the result" >&2; \
+		exit 1; \
+	fi
+
+.PHONY: check-readers
+check-readers: ## Check that protoc and Node read segment files as Go does (SEGMENTS="FILE…", else the golden ones)
+	proto/examples/check-readers.sh $(SEGMENTS)
+
+.PHONY: size
+size: ## Print Go files above 400 lines and functions above 60 (a report: fails nothing)
+	@find . -name '*.go' -not -name '*.pb.go' -not -path './.*' | sort | xargs awk ' \
+		FNR == 1 { report() } \
+		{ file = FILENAME; lines = FNR } \
+		/^func / { start = FNR; name = $$0; sub(/ *{.*/, "", name) } \
+		/^}/ && start { if (FNR-start-1 > 60) printf "%5d  %s:%d %s\n", FNR-start-1, FILENAME, start, name; start = 0 } \
+		/^func .*}$$/ { start = 0 } \
+		END { report() } \
+		function report() { if (lines > 400) printf "%5d  %s\n", lines, file; start = 0 }'
+
+.PHONY: bench
+bench: ## Run the benchmarks into .bin/bench/VERSION.txt (PKG=./... BENCH=regexp COUNT=6)
+	@mkdir -p $(BIN)/bench; \
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | \
+		tee "$(BIN)/bench/$$(git describe --tags --always --dirty).txt"
+
+.PHONY: bench-compare
+bench-compare: $(BIN)/benchstat ## Compare two such files (OLD=file NEW=file)
+	@if [ -z "$(OLD)" ] || [ -z "$(NEW)" ]; then \
+		echo "which two? make bench-compare OLD=.bin/bench/… NEW=.bin/bench/…" >&2; exit 2; \
+	fi
+	benchstat $(OLD) $(NEW)
+
+.PHONY: tools
+tools: $(TOOLS) ## Build the pinned tools into .bin
+
+# For this machine, whatever the command line builds for.
+$(TOOLS): $(BIN)/%: .tools/go.mod .tools/go.sum
+	@echo "building $*"; \
+	mkdir -p $(BIN); \
+	unset GOOS GOARCH; export GOWORK=off CGO_ENABLED=0; \
+	go -C .tools build -o $@ "$$(go -C .tools list tool | grep '/$*$$')"; \
+	touch $@
+
+.PHONY: ci
+ci: ## Run exactly what CI runs
+	@.ci/run
+
+.PHONY: clean
+clean: ## Remove what was built here
+	rm -rf $(BIN)

@@ -1,0 +1,462 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// The tests of this file run the program as users do: processes, signals, pipes.
+
+// program builds the binary once and returns its path. TestMain removes it.
+type program struct {
+	once sync.Once
+	dir  string
+	path string
+	err  error
+}
+
+var built program
+
+func (p *program) build() {
+	if p.dir, p.err = os.MkdirTemp("", "trestle-e2e-"); p.err != nil {
+		return
+	}
+	p.path = filepath.Join(p.dir, "trestle")
+	if out, err := exec.Command("go", "build", "-o", p.path, ".").CombinedOutput(); err != nil {
+		p.err = fmt.Errorf("%w\n%s", err, out)
+	}
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
+	built.once.Do(built.build)
+	if built.err != nil {
+		t.Fatalf("build the program: %v", built.err)
+	}
+	return built.path
+}
+
+// e2eServer is a server process; it is killed when the test ends, if it still runs.
+type e2eServer struct {
+	*childServer
+	t    *testing.T
+	data string
+}
+
+func launch(t *testing.T, data string, flags ...string) *e2eServer {
+	t.Helper()
+	args := []string{"server", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--peer", "127.0.0.1:0"}
+	if !slices.Contains(flags, "--nats") {
+		args = append(args, "--nats-listen", "127.0.0.1:0")
+	}
+	// The data folder comes by the environment, as it may.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	child, err := startChild(ctx, binary(t), append(args, flags...), append(os.Environ(), "TRESTLE_DATA_DIR="+data))
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		child.kill()
+		cancel()
+		if t.Failed() {
+			t.Logf("the log of the server ends:\n%s", child.log)
+		}
+	})
+	return &e2eServer{childServer: child, t: t, data: data}
+}
+
+// command is the program, to be run against the server.
+func (s *e2eServer) command(args ...string) *exec.Cmd {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), binary(s.t), args...)
+	cmd.Env = append(os.Environ(), "TRESTLE_ADDR="+s.ready["grpc"])
+	return cmd
+}
+
+// run runs the program to its end and wants that exit code.
+func (s *e2eServer) run(stdin io.Reader, code int, args ...string) result {
+	s.t.Helper()
+	cmd := s.command(args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
+	err := cmd.Run()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		s.t.Fatalf("trestle %s: got exit code %d (%v), want %d; stderr: %s", strings.Join(args, " "), got, err, code, &stderr)
+	}
+	return result{code: code, stdout: stdout.String(), stderr: stderr.String()}
+}
+
+// overNATS publishes values on a subject as any NATS client does.
+func (s *e2eServer) overNATS(subject string, values ...string) {
+	s.t.Helper()
+	conn, err := nats.Connect(s.ready["nats"])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, value := range values {
+		if err := conn.Publish(subject, []byte(value)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestEndToEnd(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := launch(t, data)
+	if s.ready["data"] != data {
+		t.Errorf("got data=%s, want %s, from the environment", s.ready["data"], data)
+	}
+
+	created := decodeLine(t, s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>", "-o", "json").stdout)
+	if created["name"] != "orders" || created["existed"] != false {
+		t.Errorf("got %v, want a new stream orders", created)
+	}
+	again := decodeLine(t, s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>", "-o", "json").stdout)
+	if again["uuid"] != created["uuid"] || again["existed"] != true {
+		t.Errorf("got %v, want the stream that existed", again)
+	}
+	differs := s.run(nil, exitFailed, "stream", "create", "orders", "--subject", "other")
+	for _, word := range []string{"subjects", "orders.>", "other"} {
+		if !strings.Contains(differs.stderr, word) {
+			t.Errorf("got %q, want the difference, with %s", differs.stderr, word)
+		}
+	}
+
+	// In over NATS and over gRPC.
+	s.overNATS("orders.1", "plain 1", "plain 2")
+	s.waitFor(2)
+	ack := decodeLine(t, s.run(nil, exitDone, "pub", "orders", "acked", "--subject", "orders.2", "--key", "k", "--header", "A:b:c", "--expect", "2", "-o", "json").stdout)
+	if ack["offset"] != 2.0 || ack["partition"] != 0.0 || ack["duplicate"] != false {
+		t.Errorf("got %v, want offset 2", ack)
+	}
+	if got := s.run(nil, exitFailed, "pub", "orders", "x", "--expect", "2").stderr; !strings.Contains(got, "3") {
+		t.Errorf("got %q, want an error that names the next offset", got)
+	}
+	if got := s.run(strings.NewReader("a\n\nb"), exitDone, "pub", "orders", "--lines").stdout; !strings.Contains(got, "orders/0@3-5") {
+		t.Errorf("got %q, want three lines at 3 to 5", got)
+	}
+	picture := bytes.Repeat([]byte("\x00\xff\n"), 1<<20)
+	if got := s.run(bytes.NewReader(picture), exitDone, "pub", "orders", "-").stdout; !strings.Contains(got, "orders/0@6 ") {
+		t.Errorf("got %q, want offset 6", got)
+	}
+	s.run(nil, exitDone, "pub", "orders", "many", "--count", "2500")
+
+	// Out again, every byte.
+	want := "plain 1plain 2ackedab" + string(picture) + strings.Repeat("many", 2500)
+	if got := s.run(nil, exitDone, "sub", "orders", "--from", "earliest", "--to", "latest", "-o", "raw").stdout; got != want {
+		t.Errorf("got %d bytes, want the %d that were published", len(got), len(want))
+	}
+	message := decodeLine(t, s.run(nil, exitDone, "sub", "orders", "--from", "offset=2", "--to", "offset=3", "-o", "json", "--utf8").stdout)
+	if message["value"] != "acked" || message["key"] != "k" || message["subject"] != "orders.2" || message["timestamp"] != ack["timestamp"] {
+		t.Errorf("got %v, want what was acked: %v", message, ack)
+	}
+	if headers := fmt.Sprint(message["headers"]); headers != "map[A:[b:c]]" {
+		t.Errorf("got headers %s, want A: b:c", headers)
+	}
+
+	// Everything acked outlives a kill -9.
+	before := s.run(nil, exitDone, "sub", "orders", "--from", "earliest", "--to", "latest", "-o", "json").stdout
+	s.kill()
+	if got := s.run(nil, exitFailed, "stream", "ls", "-o", "json").stderr; !strings.Contains(got, "UNAVAILABLE") {
+		t.Errorf("got %q of a server that is gone, want UNAVAILABLE", got)
+	}
+	s = launch(t, data)
+	if after := s.run(nil, exitDone, "sub", "orders", "--from", "earliest", "--to", "latest", "-o", "json").stdout; after != before {
+		t.Errorf("got %d bytes after the crash, want the same %d as before", len(after), len(before))
+	}
+	info := decodeLine(t, s.run(nil, exitDone, "stream", "info", "orders", "-o", "json").stdout)
+	if info["messages"] != 2507.0 || info["uuid"] != created["uuid"] {
+		t.Errorf("got %v, want 2507 messages", info)
+	}
+	if got := s.run(nil, exitDone, "stream", "ls", "-o", "json").stdout; got != s.run(nil, exitDone, "stream", "info", "orders", "-o", "json").stdout {
+		t.Errorf("got %q of ls, want the line of info", got)
+	}
+	if err := s.stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// waitFor returns when the stream orders holds so many messages.
+func (s *e2eServer) waitFor(messages int) {
+	s.t.Helper()
+	s.run(nil, exitDone, "sub", "orders", "--from", "earliest", "--count", fmt.Sprint(messages))
+}
+
+// liveTail starts sub and returns the lines that it prints. A first message shows that it has subscribed: messages
+// are published until one appears.
+func (s *e2eServer) liveTail(args ...string) (*exec.Cmd, *bufio.Reader) {
+	s.t.Helper()
+	cmd := s.command(append([]string{"sub", "orders"}, args...)...)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return cmd, bufio.NewReader(stdout)
+}
+
+// TestLiveTailUntilInterrupted: a message is there at once, in a pipe as well; Ctrl-C is the end, with 0.
+func TestLiveTailUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	s := launch(t, t.TempDir())
+	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
+	s.run(nil, exitDone, "pub", "orders", "first")
+	cmd, lines := s.liveTail("--from", "earliest")
+	for i, value := range []string{"first", "second", "third"} {
+		if i > 0 {
+			s.overNATS("orders.1", value)
+		}
+		line, err := lines.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, fmt.Sprintf("0@%d ", i)) || !strings.HasSuffix(line, value+"\n") {
+			t.Fatalf("got %q, %v, want offset %d with %s", line, err, i, value)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
+		t.Errorf("got %q, %v, want nothing more", rest, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("got %v for Ctrl-C, want exit code 0", err)
+	}
+}
+
+// TestReaderThatHasEnough: sub in a pipe that is closed ends by itself, quietly, with 0.
+func TestReaderThatHasEnough(t *testing.T) {
+	t.Parallel()
+	s := launch(t, t.TempDir())
+	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
+	s.run(nil, exitDone, "pub", "orders", strings.Repeat("x", 1000), "--count", "10000")
+	cmd := s.command("sub", "orders", "--from", "earliest")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || !strings.HasPrefix(line, "0@0 ") {
+		t.Errorf("got %q, %v, want the first message", line, err)
+	}
+	if err := stdout.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
+		t.Errorf("got %v and stderr %q, want exit code 0 and nothing", err, &stderr)
+	}
+}
+
+// TestSubOutlivesItsServer: a live tail goes on where it was when the server comes back, without a word.
+func TestSubOutlivesItsServer(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := launch(t, data)
+	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
+	s.run(nil, exitDone, "pub", "orders", "before")
+	cmd, lines := s.liveTail("--from", "earliest", "--count", "2", "-o", "json", "--utf8")
+	before, err := lines.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := s.ready["grpc"]
+	s.kill()
+	s = launch(t, data, "--listen", address)
+	s.run(nil, exitDone, "pub", "orders", "after")
+	after, err := lines.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := []any{decodeLine(t, before)["value"], decodeLine(t, after)["value"], decodeLine(t, after)["offset"]}; !slices.Equal(got, []any{"before", "after", 1.0}) {
+		t.Errorf("got %v, want before, and after at offset 1", got)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("got %v, want exit code 0 after --count", err)
+	}
+}
+
+// TestServerStopsUnderReaders: an open tail does not keep a server from its end within the time that it has.
+func TestServerStopsUnderReaders(t *testing.T) {
+	t.Parallel()
+	s := launch(t, t.TempDir())
+	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
+	s.run(nil, exitDone, "pub", "orders", "hello")
+	cmd, lines := s.liveTail("--from", "earliest")
+	if line, err := lines.ReadString('\n'); err != nil {
+		t.Fatalf("got %q, %v, want a message", line, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("got %v from a tail that was told to end, want exit code 0", err)
+	}
+}
+
+// TestServersRefuse: what keeps a server from starting is said on stderr, with exit code 1 and no ready line.
+func TestServersRefuse(t *testing.T) {
+	t.Parallel()
+	s := launch(t, t.TempDir())
+	free := []string{"server", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--peer", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0"}
+	for name, args := range map[string][]string{
+		"the folder of another": append(free[:len(free):len(free)], "--data-dir", s.data),
+		"a port that is taken":  append(free[:len(free):len(free)], "--data-dir", t.TempDir(), "--listen", s.ready["grpc"]),
+		"NATS that is not there": {
+			"server", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--peer", "127.0.0.1:0", "--data-dir", t.TempDir(), "--nats", "nats://" + nobody,
+		},
+	} {
+		if got := s.run(nil, exitFailed, args...); got.stdout != "" || !strings.Contains(got.stderr, "error: ") {
+			t.Errorf("%s: got %+v, want no ready line and an error", name, got)
+		}
+	}
+}
+
+// TestServerUsesAnotherNATS: what is published there is recorded, and the ready line names it.
+func TestServerUsesAnotherNATS(t *testing.T) {
+	t.Parallel()
+	natsHolder := launch(t, t.TempDir())
+	s := launch(t, t.TempDir(), "--nats", natsHolder.ready["nats"])
+	if s.ready["nats"] != natsHolder.ready["nats"] {
+		t.Errorf("got nats=%s, want %s", s.ready["nats"], natsHolder.ready["nats"])
+	}
+	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
+	natsHolder.overNATS("orders.1", "hello")
+	if got := s.run(nil, exitDone, "sub", "orders", "--from", "earliest", "--count", "1", "-o", "raw").stdout; got != "hello" {
+		t.Errorf("got %q, want hello", got)
+	}
+}
+
+// TestStdinTrulyClosed: no descriptor 0 at all is nobody's problem but that of who reads it.
+func TestStdinTrulyClosed(t *testing.T) {
+	t.Parallel()
+	s := launch(t, t.TempDir())
+	for _, args := range [][]string{
+		words("stream create orders --subject orders.>"), words("stream ls"), words("stream info orders"), words("pub orders hello"),
+		words("sub orders --from earliest --count 1"), words("version"), words("--help"), words("completion bash"),
+	} {
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", append([]string{"-c", `exec "$0" "$@" <&-`, binary(t)}, args...)...)
+		cmd.Env = append(os.Environ(), "TRESTLE_ADDR="+s.ready["grpc"])
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) == 0 {
+			t.Errorf("trestle %s: got %v and %q, want exit code 0 and some output", strings.Join(args, " "), err, out)
+		}
+	}
+}
+
+// TestIDsNeedADedupWindow: an id is not taken where it would change nothing; and a second copy is not stored where it
+// is taken.
+func TestIDsNeedADedupWindow(t *testing.T) {
+	t.Parallel()
+	s := launch(t, t.TempDir())
+	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>", "--dedup-window", "0")
+	got := s.run(nil, exitFailed, "pub", "orders", "once", "--id", "a", "-o", "json").stderr
+	if answer, ok := decodeLine(t, got)["error"].(map[string]any); !ok || answer["reason"] != reasonNoDedup {
+		t.Errorf("got %q, want %s", got, reasonNoDedup)
+	}
+	if info := decodeLine(t, s.run(nil, exitDone, "stream", "info", "orders", "-o", "json").stdout); info["messages"] != 0.0 {
+		t.Errorf("got %v, want nothing stored", info)
+	}
+}
+
+// TestDemoAsAProcess: all of it, and nothing left behind.
+func TestDemoAsAProcess(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), binary(t), "demo")
+	// A configuration of the user's own is not the demo's.
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "TRESTLE_NATS=nats://"+nobody, "TRESTLE_ADDR="+nobody)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"5,001 published", "every byte as published", "kill -9", "acked at their offsets", "exit code 0", "Nothing acked was lost"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("got\n%s\nwant %q in it", out, want)
+		}
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("got %v, %v left behind, want nothing", left, err)
+	}
+}
+
+// TestDemoInterrupted: Ctrl-C in the middle leaves neither a folder nor a server.
+func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), binary(t), "demo")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(stdout)
+	var address string
+	for address == "" {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, rest, ok := strings.Cut(line, "gRPC on "); ok {
+			address, _, _ = strings.Cut(rest, ",")
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, lines); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("got %v, want exit code 1", err)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("got %v, %v left behind, want nothing", left, err)
+	}
+	if got := call(t, nil, "stream", "ls", "--addr", address); got.code != exitFailed {
+		t.Errorf("got %+v of the server of a demo that was interrupted, want none", got)
+	}
+}
+
+func TestBase64IsWhatScriptsDecode(t *testing.T) {
+	t.Parallel()
+	s := launch(t, t.TempDir())
+	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
+	value := "\x00\x01\xfe\xff\n\x80"
+	s.overNATS("orders.1", value)
+	message := decodeLine(t, s.run(nil, exitDone, "sub", "orders", "--from", "earliest", "--count", "1", "-o", "json").stdout)
+	if message["value"] != base64.StdEncoding.EncodeToString([]byte(value)) || message["key"] != nil {
+		t.Errorf("got %v, want the value in base64 and no key", message)
+	}
+}
