@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -13,15 +14,20 @@ import (
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
+// errEndAtOnce makes onRead end the call, as if all was well, before the reader is told anything.
+var errEndAtOnce = errors.New("end at once")
+
 func (s *fakeServer) subscribe(req *trestlev1.SubscribeRequest, stream grpc.ServerStream) error {
 	s.mu.Lock()
 	s.subscribed = append(s.subscribed, req)
-	onRead, logs := s.onRead, s.logs[req.GetStream()]
+	onRead, logs, silent := s.onRead, s.logs[req.GetStream()], s.silent
 	s.countReads(1)
 	s.mu.Unlock()
 	defer s.with(func() { s.countReads(-1) })
 	if onRead != nil {
-		if err := onRead(req); err != nil {
+		if err := onRead(req); errors.Is(err, errEndAtOnce) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 	}
@@ -38,6 +44,9 @@ func (s *fakeServer) subscribe(req *trestlev1.SubscribeRequest, stream grpc.Serv
 	}
 	if err := r.send(nil); err != nil {
 		return err
+	}
+	if silent {
+		return <-s.endReads
 	}
 	if req.GetBackwards() {
 		return r.backwards()
@@ -98,7 +107,7 @@ func (r *fakeRead) forwards() error {
 		if err := r.sendAll(out); err != nil {
 			return err
 		}
-		if _, end := r.log.bounds(); end >= r.end {
+		if _, end := r.log.bounds(); end >= r.end && !r.server.endless {
 			return nil
 		}
 		select {

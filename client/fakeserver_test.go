@@ -41,6 +41,8 @@ type fakeServer struct {
 	onRead     func(*trestlev1.SubscribeRequest) error            // before confirming; an error is the answer
 	reads      int                                                // subscriptions being served
 	readsMoved chan struct{}                                      // closed when reads changes
+	silent     bool                                               // subscriptions are confirmed, and send nothing
+	endless    bool                                               // subscriptions do not end at the stop position
 	endReads   chan error                                         // ends a subscription with what is received from it
 }
 
@@ -83,6 +85,16 @@ func (s *fakeServer) listen(t testing.TB, opts ...grpc.ServerOption) *listening 
 		t.Fatal(err)
 	}
 	return s.serve(t, listener, opts...)
+}
+
+// listenAt serves where a server that has stopped did.
+func (s *fakeServer) listenAt(t testing.TB, addr string) *listening {
+	t.Helper()
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.serve(t, listener)
 }
 
 func (s *fakeServer) serve(t testing.TB, listener net.Listener, opts ...grpc.ServerOption) *listening {

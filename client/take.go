@@ -19,18 +19,21 @@ const runLength = 190
 // errEnded ends a reader whose messages nobody wants any more.
 var errEnded = fmt.Errorf("the subscription has ended: %w", context.Canceled)
 
-// take checks what a response holds and hands it over.
+// take checks what a response holds and hands it over, up to the first batch that is not right, which is the error.
 func (r *reader) take(response *codec.SubscribeResponse) error {
 	r.place.heard(response.LogStart)
-	var damage error
-	r.batches, damage = verify(r.batches[:0], response.Batches)
-	defer clear(r.batches) // they would keep the response alive
+	batches, damage := verify(r.batches[:0], response.Batches)
+	r.batches = batches
+	defer clear(batches) // they would keep the response alive
 	r.left = 0
-	for i := range r.batches {
-		r.left += int(r.batches[i].RecordCount)
+	for i := range batches {
+		r.left += int(batches[i].RecordCount)
 	}
-	for i := range r.batches {
-		if err := r.takeBatch(&r.batches[i]); err != nil {
+	for i := range batches {
+		if err := r.takeBatch(&batches[i]); err != nil {
+			if ended := r.flush(); ended != nil {
+				return ended
+			}
 			return err
 		}
 	}
@@ -97,6 +100,9 @@ func (r *reader) takeRecords(b *verified) error {
 		r.run = r.run[:len(r.run)+1]
 		if err := r.decoder.next(&r.run[len(r.run)-1]); err != nil {
 			r.run = r.run[:len(r.run)-1]
+			if r.place.backwards { // what is decoded comes after what cannot be
+				r.run = nil
+			}
 			return r.refused(b.BaseOffset, err)
 		}
 		r.left--

@@ -103,6 +103,11 @@ func (f *Files) forget(name string) error {
 	return h.Close()
 }
 
+// remove deletes the file. Those who hold it keep what they hold.
+func (f *Files) remove(name string) error {
+	return errors.Join(f.forget(name), f.fs.Remove(name))
+}
+
 // Close closes all files without users. Those in use are an error: somebody did not release them.
 func (f *Files) Close() error {
 	f.mu.Lock()

@@ -5,8 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"sort"
-
-	"github.com/trestlehq/trestle/proto/batch"
 )
 
 // takeIndex opens the index of the last segment and keeps of it what lies below the position until, up to which the
@@ -67,11 +65,7 @@ func lastIndexed(file *handle, base Position, until int64) (last indexEntry, n i
 
 // indexed says whether the batch that the entry names stands where it says.
 func (r *recovery) indexed(t *tail, e indexEntry) bool {
-	b := make([]byte, batch.HeaderSize)
-	if _, err := t.file.ReadAt(b, e.position); err != nil {
-		return false
-	}
-	h, err := batch.ParseHeader(b)
+	h, err := headerAt(t.file, e.position)
 	return err == nil && h.PartitionTag == r.tag && h.Seq == e.seq && h.BaseOffset == e.offset && h.Time == e.time
 }
 

@@ -39,26 +39,35 @@ func (r *Reader) locate() error {
 
 // seek finds a place in the segment from which to look for the first batch that the reader wants.
 func (r *Reader) seek() (int64, error) {
-	l, s := r.log, r.segment
-	index, err := l.files.acquire(s.indexName())
-	if errors.Is(err, fs.ErrNotExist) {
-		return segmentHeaderSize, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	e, err := searchIndex(index, s.base, func(e indexEntry) bool {
+	e, err := r.log.seekIndex(r.segment, func(e indexEntry) bool {
 		if r.from.Seq != 0 {
 			return e.seq <= r.from.Seq
 		}
 		return e.offset < r.from.Offset
 	})
-	err = errors.Join(err, l.files.release(index))
-	if errors.Is(err, errIndex) || err == nil && e.position == 0 {
-		return segmentHeaderSize, nil
+	if err != nil || e.position == 0 {
+		return segmentHeaderSize, err
 	}
 	r.next = Position{Seq: e.seq, Offset: e.offset}
-	return e.position, err
+	return e.position, nil
+}
+
+// seekIndex searches the index of a segment for the last entry for which before is true. One without position means that
+// there is none, or that the index cannot be used: then whoever seeks begins at the start of the segment.
+func (l *Log) seekIndex(s *segment, before func(indexEntry) bool) (indexEntry, error) {
+	index, err := l.files.acquire(s.indexName())
+	if errors.Is(err, fs.ErrNotExist) {
+		return indexEntry{}, nil
+	}
+	if err != nil {
+		return indexEntry{}, err
+	}
+	e, err := searchIndex(index, s.base, before)
+	err = errors.Join(err, l.files.release(index))
+	if errors.Is(err, errIndex) {
+		return indexEntry{}, nil
+	}
+	return e, err
 }
 
 // nextSegment moves the reader to the segment after the current one, if there is one.
@@ -71,11 +80,14 @@ func (r *Reader) nextSegment() (bool, error) {
 	if i == len(segments) {
 		return false, nil
 	}
-	if r.next.Before(segments[i].base) {
+	if base := segments[i].base; r.next.Before(base) {
 		if i == 0 {
 			return false, l.rangeErrorLocked(r.next.Offset)
 		}
-		return false, &CorruptError{File: r.segment.name, Position: r.position, Err: errHole}
+		if r.segment.generation == 0 {
+			return false, &CorruptError{File: r.segment.name, Position: r.position, Err: errHole}
+		}
+		r.next = base // the end of the segment was compacted away
 	}
 	r.segment, r.position = segments[i], segmentHeaderSize
 	return true, nil

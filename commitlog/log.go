@@ -50,6 +50,10 @@ type Log struct {
 	// syncing is held, I/O included, by whoever makes something durable.
 	syncing sync.Mutex
 
+	// dropping is held, I/O included, by whoever takes segments out of the log that are not its end: retention and
+	// compaction. It comes before mu and is never held together with the others.
+	dropping sync.Mutex
+
 	// mu guards what follows. It is never held across I/O.
 	mu        sync.Mutex
 	segments  []*segment // by base, without holes in between

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/trestlehq/trestle/proto/batch"
 )
@@ -16,7 +17,7 @@ type Reader struct {
 	segment  *segment // nil: not located yet
 	position int64    // in the segment's file
 	from     Position // batches before it are skipped; Seq 0: decided by Offset
-	next     Position // of the batch at position; Seq 0: not known before it is seen
+	next     Position // of the batch at position; of the first one behind it where compaction removed it
 }
 
 // Run is what one call of Read returns: batches one behind the other, all of which have passed their CRCs.
@@ -49,10 +50,14 @@ func (r *Reader) Read(buf []byte, until Position) (Run, error) {
 				return Run{First: until, End: until}, err
 			}
 		}
-		if r.next.Seq != 0 && !r.next.Before(until) {
+		if !r.next.Before(until) {
 			return Run{First: r.next, End: r.next}, nil
 		}
 		run, err := r.readSegment(buf, until)
+		if errors.Is(err, errReplaced) {
+			r.from, r.segment = r.next, nil
+			continue
+		}
 		if err != nil || len(run.Bytes) > 0 {
 			return run, err
 		}
@@ -152,7 +157,7 @@ func (r *Reader) follows(h *batch.Header) error {
 	if h.PartitionTag != r.log.tag {
 		return fmt.Errorf("%w: batch of another log", batch.ErrCorrupt)
 	}
-	if r.next.Seq != 0 && h.Seq < r.next.Seq {
+	if h.Seq < r.next.Seq || h.Seq > r.next.Seq && r.segment.generation == 0 {
 		return fmt.Errorf("%w: seq %d where %d is expected", batch.ErrCorrupt, h.Seq, r.next.Seq)
 	}
 	return nil
@@ -177,16 +182,25 @@ func (r *Reader) cutShort(b []byte, limit int64) error {
 	return &CorruptError{File: r.segment.name, Position: r.position, Err: err}
 }
 
+// errReplaced means that a segment was rewritten and the file that the reader was in is gone.
+var errReplaced = errors.New("segment was rewritten")
+
 // gone says why a segment file cannot be opened: because it was removed, or because something is wrong.
 func (r *Reader) gone(err error) error {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if errors.Is(err, fs.ErrNotExist) && r.next.Before(l.firstLocked()) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("opening a segment: %w", err)
+	}
+	if l.closed {
+		return ErrClosed
+	}
+	if r.next.Before(l.firstLocked()) {
 		return l.rangeErrorLocked(r.next.Offset)
 	}
-	if usable := l.usableLocked(); usable != nil {
-		return usable
+	if !slices.Contains(l.segments, r.segment) {
+		return errReplaced
 	}
-	return fmt.Errorf("opening a segment: %w", err)
+	return &CorruptError{File: r.segment.name, Err: err}
 }

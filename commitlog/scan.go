@@ -22,6 +22,7 @@ type scanner struct {
 	name     string
 	position int64 // in the file, of the element that next will return
 	size     int64 // bytes of the file
+	chunk    int64 // how many bytes are read at once
 
 	buf   []byte // file contents from start on
 	start int64
@@ -36,7 +37,22 @@ type element struct {
 }
 
 func newScanner(file vfs.File, name string, from, size int64) *scanner {
-	return &scanner{file: file, name: name, position: from, start: from, size: size}
+	return &scanner{file: file, name: name, position: from, start: from, size: size, chunk: scanBuffer}
+}
+
+// jump moves to the element at position, which comes from an index; 0 is the first batch.
+func (s *scanner) jump(position int64) {
+	s.position = max(position, segmentHeaderSize)
+	s.start, s.buf = s.position, s.buf[:0]
+}
+
+// headerAt reads the header of the batch at the position.
+func headerAt(file vfs.File, position int64) (batch.Header, error) {
+	var b [batch.HeaderSize]byte
+	if n, err := file.ReadAt(b[:], position); n < len(b) {
+		return batch.Header{}, err
+	}
+	return batch.ParseHeader(b[:])
 }
 
 // next returns the element at the current position and moves on. At the end of the file it returns io.EOF; where what
@@ -90,7 +106,7 @@ func (s *scanner) peek(n int) ([]byte, error) {
 	if have >= int64(n) || s.position+have >= s.size {
 		return s.buf[s.position-s.start:], nil
 	}
-	want := min(max(int64(n), scanBuffer), s.size-s.position)
+	want := min(max(int64(n), s.chunk), s.size-s.position)
 	if int64(cap(s.buf)) < want {
 		s.buf = make([]byte, want)
 	}
@@ -105,6 +121,8 @@ func (s *scanner) peek(n int) ([]byte, error) {
 	}
 	return s.buf, nil
 }
+
+func isEnd(err error) bool { return errors.Is(err, io.EOF) }
 
 func (s *scanner) corrupt(err error) error {
 	return &CorruptError{File: s.name, Position: s.position, Err: err}

@@ -199,7 +199,7 @@ func (s *demoStory) read(ctx context.Context, n int, opts ...client.SubscribeOpt
 	var got []client.Message
 	for n < 0 || len(got) < n {
 		m, err := sub.Next(ctx)
-		if err == io.EOF && n < 0 {
+		if n < 0 && errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

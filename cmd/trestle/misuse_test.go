@@ -72,6 +72,7 @@ func TestMisuse(t *testing.T) {
 		"sub from an offset of two":   {args: words("sub orders --partition 0,1 --from offset=3"), want: []string{"needs one --partition, got 2"}},
 		"sub to an offset of two":     {args: words("sub orders --partition 0 --partition 1 --to offset=3"), want: []string{"needs one --partition, got 2"}},
 		"sub of text in text":         {args: words("sub orders --utf8"), want: []string{"--utf8 goes with -o json"}},
+		"sub of what is new, back":    {args: words("sub orders --reverse --from new"), want: []string{"cannot be read backwards"}},
 		"sub of gaps in raw":          {args: words("sub orders --gaps -o raw"), want: []string{"--gaps does not go with -o raw"}},
 		"sub of a bad pattern":        {args: words("sub orders --subject a.>.b"), want: []string{"goes on after >"}},
 		"sub of no message":           {args: words("sub orders --count 0"), want: []string{`--count "0"`}},

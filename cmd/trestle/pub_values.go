@@ -83,7 +83,7 @@ func lineBatches(r io.Reader, overhead int) valueBatches {
 		for {
 			line, err := readLine(in)
 			if err != nil {
-				if flush() && err != io.EOF {
+				if flush() && !errors.Is(err, io.EOF) {
 					yield(nil, err)
 				}
 				return
@@ -120,10 +120,10 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 		switch {
 		case err == nil:
 			return line[:len(line)-1], nil
-		case err == bufio.ErrBufferFull:
-		case err == io.EOF && len(line) > 0:
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && len(line) > 0:
 			return line, nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil, io.EOF
 		default:
 			return nil, fmt.Errorf("read stdin: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -132,9 +133,9 @@ func (inv *invocation) serve(ctx context.Context, cfg server.Config) error {
 	if srv == nil || err != nil {
 		return err
 	}
-	if err := inv.print(readyLine(srv.Ready())); err != nil {
-		// Not as err itself: a pipe that nobody reads is no quiet end for a server.
-		return errors.Join(fmt.Errorf("print the ready line: %v", err), shutDown(srv, signals))
+	// Not by print: an output that nobody reads is no quiet end for a server.
+	if _, err := io.WriteString(inv.stdout, readyLine(srv.Ready())); err != nil {
+		return errors.Join(fmt.Errorf("print the ready line: %w", err), shutDown(srv, signals))
 	}
 	select {
 	case <-signals:

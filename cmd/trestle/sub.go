@@ -83,6 +83,8 @@ func (f *subFlags) check(cmd *cobra.Command, out *outputFlag) error {
 		return argumentMisuse(cmd, "--utf8 goes with -o json: %s prints the bytes as they are", out.word)
 	case f.gaps && out.is(formatRaw):
 		return argumentMisuse(cmd, "--gaps does not go with -o raw, which prints the bytes of values and nothing else")
+	case f.reverse && f.from.text == "new":
+		return argumentMisuse(cmd, "what is new cannot be read backwards: with --reverse, begin at latest, an offset or a time")
 	case len(f.partitions) > 1 && f.from.kind == atOffset:
 		return argumentMisuse(cmd, "--from %s needs one --partition, got %d", f.from.text, len(f.partitions))
 	case len(f.partitions) > 1 && f.to.kind == atOffset:

@@ -76,7 +76,8 @@ func (p *printer) printMessage(m *client.Message) error {
 // printGap prints a gap among the messages where that was asked for, else beside them.
 func (p *printer) printGap(partition int, gap *client.Gap) error {
 	if p.gaps {
-		return outputError(p.out.Write(appendGapJSON(nil, p.stream, partition, gap)))
+		p.line = appendGapJSON(p.line[:0], p.stream, partition, gap)
+		return outputError(p.out.Write(p.line))
 	}
 	// What is printed beside the messages stands behind those that came before.
 	if err := p.flush(); err != nil {
@@ -84,7 +85,8 @@ func (p *printer) printGap(partition int, gap *client.Gap) error {
 	}
 	var err error
 	if p.format == formatJSON {
-		_, err = p.errOut.Write(appendGapJSON(nil, p.stream, partition, gap))
+		p.line = appendGapJSON(p.line[:0], p.stream, partition, gap)
+		_, err = p.errOut.Write(p.line)
 	} else {
 		_, err = fmt.Fprintf(p.errOut, "%s/%d: %s\n", p.stream, partition, gapText(gap))
 	}

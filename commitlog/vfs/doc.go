@@ -13,8 +13,8 @@
 //
 // So a new file is safe after SyncData on it and SyncDir on its folder, in any order, provided that the folder's own
 // name was made durable once, by SyncDir on the folder above. A file is replaced safely by writing another one, SyncData
-// on that, Rename over the old, SyncDir. A rename between two folders is durable when both were synced. A rename is
-// atomic: after a power cut the file has its old name or its new one.
+// on that, Rename over the old, SyncDir. A rename is atomic: after a power cut the file has its old name or its new one.
+// Between two folders it is durable when both were synced; when only that of the new name was, either name is possible.
 //
 // When SyncData fails, what was written before it is in doubt for good: the pages may be marked clean although they
 // never reached the disk, reads go on to show them, and the next SyncData succeeds without having written them. Only

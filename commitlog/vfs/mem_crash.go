@@ -33,7 +33,7 @@ func (m *Mem) Kill() *Mem {
 	m.dead.Store(true)
 	next := NewMem(m.crashes.Uint64())
 	next.disk, next.tree = m.disk, m.tree
-	m.tree = newTree() // what was there belongs to the next instance and its mutex
+	m.tree, m.disk = newTree(), &space{} // the old ones belong to the next instance and its mutex
 	for n := range m.used {
 		n.handles, n.locked = 0, false
 		if !n.linked {

@@ -34,7 +34,10 @@ type nameChange struct {
 	edits []nameEdit
 
 	// after has the changes that must survive if this one does. They are earlier ones, so there is no circle.
-	after   []*nameChange
+	after []*nameChange
+
+	// oldName has, of a rename, the changes without which what was renamed would not be found under its old name.
+	oldName []*nameChange
 	durable bool
 }
 
@@ -43,7 +46,7 @@ type nameEdit struct {
 	in     *folder
 	name   string
 	to     *inode
-	synced bool // the folder was synced; the change is durable when that is so for all edits
+	synced bool // the folder was synced
 }
 
 // tree is all names of a Mem. It knows nothing of contents. The mutex of the Mem guards it.
@@ -154,7 +157,11 @@ func (t *tree) unlink(at place) {
 func (t *tree) move(from, to place) {
 	c := &nameChange{
 		edits: []nameEdit{{in: from.in, name: from.name}, {in: to.in, name: to.name, to: from.inode}},
-		after: to.above,
+		after:   to.above,
+		oldName: from.above,
+	}
+	if made := from.in.last[from.name]; made != nil {
+		c.oldName = append(c.oldName, made)
 	}
 	if from.inode.folder != nil && from.in != to.in {
 		if t.lastMove != nil {
@@ -189,16 +196,14 @@ func (t *tree) change(c *nameChange) {
 	t.pending = append(t.pending, c)
 }
 
-// sync makes the changes in a folder durable, save for those that wait for another folder as well.
+// sync makes the changes in a folder durable, save for renames that wait for their other folder.
 func (t *tree) sync(f *folder) {
 	for _, c := range f.pending {
-		whole := true
 		for i := range c.edits {
 			e := &c.edits[i]
 			e.synced = e.synced || e.in == f
-			whole = whole && e.synced
 		}
-		if whole {
+		if c.certain() {
 			t.makeDurable(c)
 		}
 	}
@@ -211,6 +216,17 @@ func (t *tree) sync(f *folder) {
 
 func isDurable(c *nameChange) bool { return c.durable }
 
+// certain says whether what was synced decides that the change survives: all its folders, or the one of the new name
+// when there is no durable old name to fall back to.
+func (c *nameChange) certain() bool {
+	first, last := c.edits[0], c.edits[len(c.edits)-1]
+	return last.synced && (first.synced || !allDurable(c.oldName))
+}
+
+func allDurable(changes []*nameChange) bool {
+	return !slices.ContainsFunc(changes, func(c *nameChange) bool { return !c.durable })
+}
+
 // makeDurable applies the change to the durable names, after those that it builds on.
 func (t *tree) makeDurable(c *nameChange) {
 	if c.durable {
@@ -219,7 +235,7 @@ func (t *tree) makeDurable(c *nameChange) {
 	for _, earlier := range c.after {
 		t.makeDurable(earlier)
 	}
-	c.after = nil
+	c.after, c.oldName = nil, nil
 	c.durable = true
 	t.durable++
 	if t.lastMove == c {

@@ -111,19 +111,19 @@ func (s *survival) reach(pos int64, j int) {
 	s.reached[i][at/sectorSize] = j + 1
 }
 
-// cut lets the truncation at place j reach the disk: the sectors beyond the size are given up, the one that it goes
-// through is as it was after it.
+// cut lets the truncation at place j reach the disk. The sectors beyond the size are given up. The one that it goes
+// through is as it was after it: file systems write that one before they give up space.
 func (s *survival) cut(j int, size int64) {
 	for i, last := range s.reached {
 		for k := range last {
-			begin := int64(i)*pageSize + int64(k)*sectorSize
-			switch {
-			case begin >= size:
+			if int64(i)*pageSize+int64(k)*sectorSize >= size {
 				last[k] = 0
-			case begin+sectorSize > size && last[k] > 0:
-				last[k] = j + 1
 			}
 		}
+	}
+	i, at := split(size)
+	if d, dirty := s.file.dirty[i]; dirty && d.first < j && at%sectorSize > 0 {
+		s.reach(size, j)
 	}
 }
 

@@ -2,7 +2,6 @@ package codec_test
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -201,20 +200,4 @@ func TestPublishRequestManyPieces(t *testing.T) {
 	if !bytes.Equal(got.Records, bytes.Repeat(piece, pieces)) {
 		t.Error("records are not the pieces one behind the other")
 	}
-}
-
-func ExampleNew() {
-	request := &codec.PublishRequest{Stream: "orders", Records: []byte("\x0a\x04\x12\x02hi")}
-	slice, err := codec.New().Marshal(request)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	var generated trestlev1.PublishRequest
-	if err := proto.Unmarshal(slice.Materialize(), &generated); err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Printf("%s: %s\n", generated.GetStream(), generated.GetRecords().GetRecords()[0].GetValue())
-	// Output: orders: hi
 }

@@ -87,4 +87,9 @@ const { end, why, damaged } = scan(file);
 if (why !== "") console.error(`${positionals[0]}: stopped at byte ${end} of ${file.length}: ${why}`);
 if (damaged) process.exitCode = 1;
 const message = fromBinary(BatchesSchema, file.subarray(0, end));
-await pipeline(Readable.from(options.reencode ? [Buffer.from(toBinary(BatchesSchema, message))] : lines(message)), process.stdout);
+const output = options.reencode ? [Buffer.from(toBinary(BatchesSchema, message))] : lines(message);
+try {
+  await pipeline(Readable.from(output), process.stdout);
+} catch (error) {
+  if (error.code !== "EPIPE") throw error; // whoever reads it has seen enough
+}

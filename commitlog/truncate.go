@@ -1,0 +1,177 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrCommitted means that a truncation would remove what is committed.
+var ErrCommitted = errors.New("committed batches are not truncated")
+
+// Truncate removes every batch with that seq or a higher one, control batches included, and returns the new end. It is
+// durable when it returns, so nothing that was removed can follow what is appended next. Nothing committed is removed:
+// ErrCommitted. The caller appends nothing meanwhile.
+func (l *Log) Truncate(seq uint64) (Position, error) {
+	if l.Committed().Seq > seq {
+		return l.End(), fmt.Errorf("truncating to seq %d: %w: %v is", seq, ErrCommitted, l.Committed())
+	}
+	return l.truncate(seq)
+}
+
+// TruncateUnclean is Truncate for an unclean election, in which committed batches may be lost: the commit position goes
+// back with the end.
+func (l *Log) TruncateUnclean(seq uint64) (Position, error) { return l.truncate(seq) }
+
+func (l *Log) truncate(seq uint64) (Position, error) {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.usable(); err != nil {
+		return l.End(), err
+	}
+	if seq >= l.End().Seq {
+		return l.End(), nil
+	}
+	cut, err := l.stateBefore(seq)
+	if err != nil {
+		return l.End(), fmt.Errorf("truncating to seq %d: %w", seq, err)
+	}
+	if err := l.lowerMark(cut); err != nil {
+		return l.End(), fmt.Errorf("truncating to seq %d: %w", seq, err)
+	}
+	if err := l.cutAt(cut); err != nil {
+		return l.End(), l.fail(fmt.Errorf("truncating to seq %d: %w", seq, err))
+	}
+	return cut.Durable, nil
+}
+
+// stateBefore is the mark that a log has that ends before that seq.
+func (l *Log) stateBefore(seq uint64) (Mark, error) {
+	l.mu.Lock()
+	segments := l.segments
+	l.mu.Unlock()
+	i := len(segments) - 1
+	for i > 0 && segments[i].base.Seq >= seq {
+		i--
+	}
+	s := segments[i]
+	m := Mark{Durable: s.base, Segment: s.base, FilePosition: segmentHeaderSize}
+	if i > 0 {
+		footer, err := l.readFooter(segments[i-1])
+		if err != nil {
+			return m, err
+		}
+		m.last = footer.last
+	}
+	return m, l.withSegment(s, func(sc *scanner) error {
+		for {
+			e, err := sc.next()
+			if isEnd(err) || err == nil && (e.footer != nil || e.header.Seq >= seq) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			m.Durable = Position{Seq: e.header.Seq + 1, Offset: e.header.NextOffset()}
+			m.FilePosition = sc.position
+			m.last = lastBatch{crc: e.header.HeaderCRC, time: e.header.Time, epoch: e.header.LeaderEpoch}
+			m.records += uint64(e.header.RecordCount)
+			m.digest = updateDigest(m.digest, e.header.HeaderCRC)
+		}
+	})
+}
+
+// lowerMark makes durable that the log may end at m: a mark above the end would be taken for a loss.
+func (l *Log) lowerMark(m Mark) error {
+	l.mu.Lock()
+	lower := m.Durable.Before(l.mark.Durable)
+	if lower {
+		l.mark = m
+		l.committed.Seq, l.committed.Offset = min(l.committed.Seq, m.Durable.Seq), min(l.committed.Offset, m.Durable.Offset)
+		l.start = min(l.start, m.Durable.Offset)
+		l.putMarkLocked()
+	}
+	l.mu.Unlock()
+	if !lower || l.opts.Marks == nil {
+		return nil
+	}
+	return l.opts.Marks.Flush()
+}
+
+// cutAt removes the segments behind the one in which m lies, newest first, and ends that one at m. The caller holds
+// l.syncing and l.writing.
+func (l *Log) cutAt(m Mark) error {
+	if l.active != nil {
+		if err := l.leave(l.active); err != nil {
+			return err
+		}
+		l.active = nil
+	}
+	for {
+		l.mu.Lock()
+		s := l.segments[len(l.segments)-1]
+		behind := m.Segment.Before(s.base)
+		if behind {
+			l.segments = l.segments[: len(l.segments)-1 : len(l.segments)-1]
+		}
+		l.mu.Unlock()
+		if !behind {
+			return l.reopenAt(s, m)
+		}
+		if err := l.deleteSegment(s); err != nil {
+			return err
+		}
+	}
+}
+
+// reopenAt ends the segment at m and makes it the active one.
+func (l *Log) reopenAt(s *segment, m Mark) error {
+	t, err := l.openTail(s, m)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	s.sealed, s.size, s.end = false, m.FilePosition, m.Durable
+	l.end, l.durable, l.mark = m.Durable, m.Durable, m
+	l.putMarkLocked()
+	l.mu.Unlock()
+	l.last = m.last
+	l.active = t
+	return nil
+}
+
+// openTail cuts the segment's file and its index at m.
+func (l *Log) openTail(s *segment, m Mark) (*activeSegment, error) {
+	file, err := l.files.acquire(s.name)
+	if err != nil {
+		return nil, err
+	}
+	r := recovery{Log: l, report: &Report{}}
+	t := &tail{segment: s, file: file}
+	err = file.Truncate(m.FilePosition)
+	if err == nil {
+		err = file.SyncData()
+	}
+	if err == nil {
+		err = r.takeIndex(t, m.FilePosition)
+	}
+	if err != nil {
+		err = errors.Join(err, l.files.release(file))
+		if t.index.file != nil {
+			err = errors.Join(err, l.files.release(t.index.file))
+		}
+		return nil, err
+	}
+	var created int64
+	b := make([]byte, segmentHeaderSize)
+	if _, err := file.ReadAt(b, 0); err == nil {
+		if h, _, err := parseSegmentHeader(b); err == nil {
+			created = h.created
+		}
+	}
+	return &activeSegment{
+		segment: s, file: file, index: t.index, users: 1, created: created,
+		written: m.FilePosition, records: m.records, digest: m.digest,
+	}, nil
+}
