@@ -36,7 +36,7 @@ func (l *Log) beginSegment(now int64) error {
 	if _, err := file.WriteAt(header.encode(), 0); err != nil {
 		return l.abandon(a, err)
 	}
-	if err := l.beginIndex(a); err != nil {
+	if a.index, err = l.newIndex(s.indexName(), s.base); err != nil {
 		return l.abandon(a, err)
 	}
 	s.size = a.written
@@ -47,19 +47,18 @@ func (l *Log) beginSegment(now int64) error {
 	return nil
 }
 
-// beginIndex opens an empty index for the segment; one that was left behind is emptied.
-func (l *Log) beginIndex(a *activeSegment) error {
-	index, err := l.files.create(a.indexName())
+// newIndex opens an empty index for the segment with that base; a file that was left behind is emptied.
+func (l *Log) newIndex(name string, base Position) (indexWriter, error) {
+	file, err := l.files.create(name)
 	if errors.Is(err, fs.ErrExist) {
-		if index, err = l.files.acquire(a.indexName()); err == nil {
-			err = index.Truncate(0)
+		if file, err = l.files.acquire(name); err == nil {
+			err = file.Truncate(0)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("beginning an index: %w", err)
+		return indexWriter{}, fmt.Errorf("beginning an index: %w", err)
 	}
-	a.index = indexWriter{file: index, base: a.base, covered: segmentHeaderSize + 1}
-	return nil
+	return indexWriter{file: file, base: base, covered: segmentHeaderSize + 1}, nil
 }
 
 // abandon removes the file of a segment that could not be begun.

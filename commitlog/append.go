@@ -20,6 +20,10 @@ type Appended struct {
 // returns they can be read and are not durable: Sync makes them so. On an error none of them is in the log. The
 // batches may be used again when it returns.
 func (l *Log) Append(epoch uint64, now int64, batches ...[]byte) (Appended, error) {
+	batches, err := l.packed(batches)
+	if err != nil {
+		return Appended{}, err
+	}
 	size := 0
 	for _, b := range batches {
 		size += len(b)
@@ -52,6 +56,21 @@ func (l *Log) Append(epoch uint64, now int64, batches ...[]byte) (Appended, erro
 	run.commit()
 	appended.End = run.end
 	return appended, nil
+}
+
+// packed returns the batches as they are to be stored.
+func (l *Log) packed(batches [][]byte) ([][]byte, error) {
+	if !l.opts.Compress || l.opts.Codec == nil {
+		return batches, nil
+	}
+	packed := make([][]byte, len(batches))
+	for i, b := range batches {
+		var err error
+		if packed[i], err = pack(nil, b, l.opts.Codec); err != nil {
+			return nil, fmt.Errorf("packing a batch: %w", err)
+		}
+	}
+	return packed, nil
 }
 
 // makeRoom takes l.writing and sees that there is an active segment with room for n bytes. Unless it fails, the caller

@@ -61,7 +61,7 @@ func (h *segmentHeader) encode() []byte {
 	binary.LittleEndian.PutUint64(b[headerAtBaseOffset:], uint64(h.base.Offset))
 	binary.LittleEndian.PutUint64(b[headerAtCreated:], uint64(h.created))
 	binary.LittleEndian.PutUint32(b[headerAtGeneration:], h.generation)
-	binary.LittleEndian.PutUint32(b[headerAtCRC:], batch.Checksum(b[:headerAtCRC-1]))
+	binary.LittleEndian.PutUint32(b[headerAtCRC:], batch.Checksum(b[:headerAtCRC]))
 	return b
 }
 
@@ -128,7 +128,7 @@ func (f *segmentFooter) encode() []byte {
 	binary.LittleEndian.PutUint64(b[footerAtRecords:], f.records)
 	binary.LittleEndian.PutUint32(b[footerAtDigest:], f.digest)
 	binary.LittleEndian.PutUint32(b[footerAtLastCRC:], f.last.crc)
-	binary.LittleEndian.PutUint32(b[footerAtCRC:], batch.Checksum(b[:footerAtCRC-1]))
+	binary.LittleEndian.PutUint32(b[footerAtCRC:], batch.Checksum(b[:footerAtCRC]))
 	return b
 }
 
@@ -154,7 +154,7 @@ func parseSegmentFooter(b []byte) (segmentFooter, error) {
 }
 
 // elementSize checks tag, length and CRC of the element at the start of b and returns its size in bytes, at least
-// least: a later version may have added fields. The last four bytes are the CRC of all that stands before its own tag.
+// least: a later version may have added fields. The last four bytes are the CRC of all before them.
 func elementSize(b []byte, tag byte, least int) (int, error) {
 	if len(b) < least {
 		return 0, fmt.Errorf("%w: %d of %d bytes", batch.ErrShort, len(b), least)
@@ -168,7 +168,7 @@ func elementSize(b []byte, tag byte, least int) (int, error) {
 		return 0, fmt.Errorf("%w: %d of %d bytes", batch.ErrShort, len(b), size)
 	}
 	crc := binary.LittleEndian.Uint32(b[size-4:])
-	if got := batch.Checksum(b[:size-5]); got != crc {
+	if got := batch.Checksum(b[:size-4]); got != crc {
 		return 0, fmt.Errorf("%w: crc is %08x, file says %08x", batch.ErrCorrupt, got, crc)
 	}
 	return size, nil

@@ -31,6 +31,10 @@ type Options struct {
 	// Marks is where the log's marks go, and where the newest is looked for when the log is opened; nil: none are kept,
 	// and the whole last segment is read when the log is opened.
 	Marks *Marks
+	// Codec unpacks batches that are packed; nil: such batches are passed on and not looked into.
+	Codec Codec
+	// Compress packs the batches that Append is given with Codec, where that makes them smaller.
+	Compress bool
 }
 
 // Log is a sequence of batches in a folder. It is safe for concurrent use; see DESIGN.md for what runs beside what.
@@ -61,6 +65,7 @@ type Log struct {
 	durable   Position // Invariant: durable <= end
 	committed Position // Invariant: committed <= end
 	start     int64    // log start: offset below which nothing is served; it may lie inside a batch
+	compacted uint64   // seq below which the log is compacted
 	mark      Mark     // Invariant: mark.Durable == durable
 	changed   chan struct{}
 	fault     error // why nothing may be written any more
@@ -186,6 +191,7 @@ func (l *Log) putMarkLocked() {
 	}
 	m := l.mark
 	m.LogName, m.Committed, m.Start = LogName{l.opts.Partition, l.opts.LogID}, l.committed, l.start
+	m.Compacted = l.compacted
 	l.opts.Marks.Put(m)
 }
 

@@ -59,7 +59,7 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 	r := recovery{Log: l, report: &report}
 	if opts.Marks != nil {
 		if m, ok := opts.Marks.Get(LogName{opts.Partition, opts.LogID}); ok {
-			r.mark, l.start = &m, m.Start
+			r.mark, l.start, l.compacted = &m, m.Start, m.Compacted
 		}
 	}
 	if err := r.run(); err != nil {

@@ -156,7 +156,7 @@ func (t *tree) unlink(at place) {
 // folders build on each other, so that no subset of them makes a circle of folders.
 func (t *tree) move(from, to place) {
 	c := &nameChange{
-		edits: []nameEdit{{in: from.in, name: from.name}, {in: to.in, name: to.name, to: from.inode}},
+		edits:   []nameEdit{{in: from.in, name: from.name}, {in: to.in, name: to.name, to: from.inode}},
 		after:   to.above,
 		oldName: from.above,
 	}

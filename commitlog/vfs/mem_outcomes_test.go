@@ -363,13 +363,13 @@ type history struct {
 func newHistory(t *testing.T, seed uint64, durable map[string]string) *history {
 	t.Helper()
 	h := &history{t: t, disk: vfs.NewMem(seed)}
-	for name, text := range durable {
+	for _, name := range slices.Sorted(maps.Keys(durable)) { // outcomes depend on the order
 		if strings.HasSuffix(name, "/") {
 			h.mkdir(name)
 			continue
 		}
 		h.mkdir(path.Dir(name))
-		h.sync(h.write(name, text))
+		h.sync(h.write(name, durable[name]))
 	}
 	h.syncAll("/")
 	return h

@@ -5,7 +5,8 @@ import "fmt"
 // Select appends to dst a copy of the batch at the start of b, which gave h, with only those records for which keep
 // says so; it is given the offset and the encoded Record. The copy keeps seq, base offset, last offset delta, epoch
 // and time, so it stands for the same stretch of the log; records that are left out are holes in its offsets. It
-// appends nothing when no record is kept. The batch must not be packed.
+// appends nothing when no record is kept. The batch must not be packed, and must have passed Parse: the copy gets CRCs of
+// its own.
 func Select(dst []byte, h *Header, b []byte, keep func(offset int64, record []byte) bool) ([]byte, error) {
 	if h.Control() {
 		return append(dst, b[:h.Size]...), nil

@@ -64,8 +64,7 @@ function edge(bytes, tag, size, headerCRCs) {
     throw new Damage(`an element of ${size} bytes`);
   }
   if (bytes.length < size) throw new Torn(`the file ends inside its ${tag === FOOTER ? "footer" : "header"}`);
-  if (bytes[size - 5] !== 0x4d) throw new Damage("the element does not end with its crc");
-  compare("element", crc32c(bytes.subarray(0, size - 5)), bytes.readUInt32LE(size - 4));
+  compare("element", crc32c(bytes.subarray(0, size - 4)), bytes.readUInt32LE(size - 4));
   if (tag === FOOTER) {
     if (bytes.length > size) throw new Damage("something follows the footer");
     compare("digest", crc32c(...headerCRCs), bytes.readUInt32LE(60));

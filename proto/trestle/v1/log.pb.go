@@ -97,7 +97,7 @@ func (GapCause) EnumDescriptor() ([]byte, []int) {
 // Every element of a file is written as its one-byte tag and a length padded to a four-byte varint, so that
 // its position and size are known before its content is. The file that is being appended to may end in zeros
 // (preallocated space) or in a torn batch: a reader of files stops at the first tag that is zero and checks
-// the CRCs of what it uses.
+// the CRCs of what it uses. Whoever passes batches on passes on their bytes: encoded anew, a batch fails its CRC.
 type Batches struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Batches []*Batch               `protobuf:"bytes,1,rep,name=batches,proto3" json:"batches,omitempty"`
@@ -180,7 +180,7 @@ type SegmentHeader struct {
 	Created int64 `protobuf:"fixed64,7,opt,name=created,proto3" json:"created,omitempty"`
 	// 0 as first written; raised by every rewrite (compaction). Above 0, seq may have holes.
 	Generation uint32 `protobuf:"fixed32,8,opt,name=generation,proto3" json:"generation,omitempty"`
-	// CRC-32C of all bytes of the element before this field.
+	// CRC-32C of all bytes of the element before this value.
 	Crc           uint32 `protobuf:"fixed32,9,opt,name=crc,proto3" json:"crc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -298,7 +298,7 @@ type SegmentFooter struct {
 	Digest uint32 `protobuf:"fixed32,7,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Header CRC of the last batch as first written: what the next file's first batch names as its previous_crc.
 	LastCrc uint32 `protobuf:"fixed32,8,opt,name=last_crc,json=lastCrc,proto3" json:"last_crc,omitempty"`
-	// CRC-32C of all bytes of the element before this field.
+	// CRC-32C of all bytes of the element before this value.
 	Crc           uint32 `protobuf:"fixed32,9,opt,name=crc,proto3" json:"crc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -415,7 +415,8 @@ type Batch struct {
 	Attributes uint32 `protobuf:"fixed32,4,opt,name=attributes,proto3" json:"attributes,omitempty"`
 	// 0: control batch, takes no offset.
 	RecordCount uint32 `protobuf:"fixed32,5,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
-	// Offset of the last record as first written, less base_offset; -1: control.
+	// Offset of the last record as first written, less base_offset; -1: control. In the first and the last batch of a
+	// range that a reader asked for, it and base_offset are those of the records that are left.
 	LastOffsetDelta int32 `protobuf:"fixed32,6,opt,name=last_offset_delta,json=lastOffsetDelta,proto3" json:"last_offset_delta,omitempty"`
 	// Number of the batch in its log, from 1, control batches included.
 	Seq uint64 `protobuf:"fixed64,7,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -424,7 +425,8 @@ type Batch struct {
 	LeaderEpoch uint64 `protobuf:"fixed64,9,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
 	// Append time, unix nanoseconds, given by the leader; the same for all records; never goes back.
 	Time int64 `protobuf:"fixed64,10,opt,name=time,proto3" json:"time,omitempty"`
-	// header_crc of the batch with the seq before this one, as first written; 0 for the first.
+	// header_crc of the batch with the seq before this one, as first written; 0 for the first. Readers that were sent a
+	// range do not check it: its first and last batch are cut.
 	PreviousCrc uint32 `protobuf:"fixed32,11,opt,name=previous_crc,json=previousCrc,proto3" json:"previous_crc,omitempty"`
 	// CRC-32C of the partition's UUID followed by the log id as four bytes, little endian.
 	PartitionTag uint32 `protobuf:"fixed32,12,opt,name=partition_tag,json=partitionTag,proto3" json:"partition_tag,omitempty"`
@@ -638,7 +640,8 @@ func (*Batch_Control) isBatch_Body() {}
 type Records struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Records []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	// Compacted batches only, one per record; without it record i has offset base_offset + i.
+	// Compacted batches only, one per record, packed, each above the one before and none above last_offset_delta;
+	// without it record i has offset base_offset + i. Refused in what clients send.
 	OffsetDeltas []uint32 `protobuf:"varint,2,rep,packed,name=offset_deltas,json=offsetDeltas,proto3" json:"offset_deltas,omitempty"`
 	// Subject of the records that name none; empty: the partition's own.
 	Subject []byte `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`

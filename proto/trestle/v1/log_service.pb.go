@@ -704,7 +704,8 @@ type SubscribeRequest struct {
 	View      View      `protobuf:"varint,6,opt,name=view,proto3,enum=trestle.v1.View" json:"view,omitempty"`
 	// Codecs that the reader can unpack; what it cannot take, the broker unpacks.
 	Accept []Codec `protobuf:"varint,7,rep,packed,name=accept,proto3,enum=trestle.v1.Codec" json:"accept,omitempty"`
-	// 0: 1 MiB. One batch that is larger is answered with RESOURCE_EXHAUSTED, its offset and its size.
+	// 0: 1 MiB, or one batch that is larger. With any other number, one batch that is larger is answered with
+	// RESOURCE_EXHAUSTED, its offset and its size.
 	MaxResponseBytes uint32 `protobuf:"varint,8,opt,name=max_response_bytes,json=maxResponseBytes,proto3" json:"max_response_bytes,omitempty"`
 	// Leader epoch of the last record seen: a history that was truncated is an error, not a reset.
 	LeaderEpoch   uint64 `protobuf:"varint,9,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
