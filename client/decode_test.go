@@ -173,8 +173,8 @@ func TestReadingAllocatesNothingPerMessage(t *testing.T) {
 	const count = 200_000
 	server := newFakeServer("orders", 1)
 	record := batch.Record{
-		Subject: []byte("orders.new"), Reply: []byte("r"), Value: make([]byte, 100),
-		Headers: []batch.HeaderField{{Name: []byte("A"), Value: []byte("1")}, {Name: []byte("B"), Value: []byte("2")}},
+		Subject: []byte("orders.new"), Reply: []byte("answers"), Value: make([]byte, 100),
+		Headers: []batch.HeaderField{{Name: []byte("Trace-Id"), Value: []byte("1")}, {Name: []byte("Tenant"), Value: []byte("2")}},
 	}
 	for range count / 1000 {
 		server.log(0).appendRecords(t, slices.Repeat([]batch.Record{record}, 1000)...)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -160,6 +162,11 @@ func TestDrainHandsOutWhatWasReceived(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Error("what was received was not handed out as it was")
 	}
+	for range 10 { // time enough for a Drain that does not wait to return
+		if _, err := s.Info(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	select {
 	case err := <-drained:
 		t.Errorf("Drain returned (%v) before the last message was handled", err)
@@ -224,6 +231,24 @@ func TestCloseEndsSubscriptions(t *testing.T) {
 	}
 	if values, err := collect(within(t), sub); !errors.Is(err, client.ErrClosed) || len(values) != 0 {
 		t.Errorf("got %d messages and %v, want ErrClosed: a loop that Close ends is told", len(values), err)
+	}
+}
+
+func TestASubscriptionThatHasEndedIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := connect(t, newFakeServer("orders", 1).listen(t).addr).Stream("orders")
+	held := func() weak.Pointer[client.Subscription] {
+		sub, err := s.Subscribe(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub.Stop()
+		return weak.Make(sub)
+	}()
+	for ctx := within(t); held.Value() != nil; runtime.GC() {
+		if ctx.Err() != nil {
+			t.Fatal("the client holds on to a subscription that was stopped")
+		}
 	}
 }
 

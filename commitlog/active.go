@@ -18,8 +18,10 @@ type activeSegment struct {
 	users   int // the log itself, and a Sync that is under way; the files are released with the last
 	created int64
 	written int64 // bytes of header and batches, all in the file
-	records uint64
-	digest  uint32
+	// allocated is where the space ends that was allocated ahead; the file is that long if it is beyond written.
+	allocated int64
+	records   uint64
+	digest    uint32
 
 	dirtyDir bool // the file's name is not durable yet; guarded by Log.syncing
 }
@@ -89,6 +91,33 @@ func (a *activeSegment) sync(l *Log) error {
 	return nil
 }
 
+// maxAllocation is the largest step in which space is allocated ahead, in bytes.
+const maxAllocation = 4 << 20
+
+// preallocate sees that there is space for n more bytes, so that a sync needs not make a larger file durable, too. It goes
+// in steps of a 64th of a segment, and begins once a segment has grown by one: a quiet log allocates nothing. That it
+// fails is no failure.
+func (a *activeSegment) preallocate(l *Log, n int64) {
+	step := min(l.opts.SegmentBytes/64, maxAllocation)
+	if a.written < step || a.written+n <= a.allocated {
+		return
+	}
+	from := max(a.allocated, a.written)
+	length := max(step, a.written+n-from)
+	if a.file.Preallocate(from, length) == nil {
+		a.allocated = from + length
+	}
+}
+
+// trim gives back what was allocated and not used.
+func (a *activeSegment) trim() error {
+	if a.allocated <= a.written {
+		return nil
+	}
+	a.allocated = a.written
+	return a.file.Truncate(a.written)
+}
+
 // leave is called by each user of a segment when done with it. The caller holds l.writing.
 func (l *Log) leave(a *activeSegment) error {
 	a.users--
@@ -105,11 +134,15 @@ func (l *Log) seal() error {
 	footer := segmentFooter{
 		end: a.end, last: l.last, bytes: a.written, records: a.records, digest: a.digest,
 	}
-	if _, err := a.file.WriteAt(footer.encode(), a.written); err != nil {
+	err := a.trim()
+	if err == nil {
+		_, err = a.file.WriteAt(footer.encode(), a.written)
+	}
+	if err != nil {
 		return errors.Join(err, a.file.Truncate(a.written))
 	}
 	if err := a.sync(l); err != nil {
-		return l.fail(fmt.Errorf("sealing %s: %w", a.name, err))
+		return l.syncFailed(fmt.Errorf("sealing %s: %w", a.name, err))
 	}
 	mark := l.markHere()
 	mark.FilePosition, mark.sealed = a.written+segmentFooterSize, true

@@ -77,7 +77,7 @@ func (l *Log) packed(batches [][]byte) ([][]byte, error) {
 // unlocks.
 func (l *Log) makeRoom(n, now int64) error {
 	l.writing.Lock()
-	if err := l.usable(); err != nil {
+	if err := l.writable(); err != nil {
 		l.writing.Unlock()
 		return err
 	}
@@ -88,7 +88,7 @@ func (l *Log) makeRoom(n, now int64) error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
 	l.writing.Lock()
-	err := l.usable()
+	err := l.writable()
 	if err == nil && l.active != nil && l.active.due(l, n, now) {
 		err = l.seal()
 	}
@@ -100,6 +100,12 @@ func (l *Log) makeRoom(n, now int64) error {
 		return fullOr(err)
 	}
 	return nil
+}
+
+func (l *Log) writable() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writableLocked()
 }
 
 func (l *Log) usable() error {
@@ -172,10 +178,12 @@ func (l *Log) contiguous(batches [][]byte) []byte {
 // write puts the run at the end of the active segment, or nothing of it. The caller holds l.writing.
 func (l *Log) write(run []byte) error {
 	a := l.active
+	a.preallocate(l, int64(len(run)))
 	_, err := a.file.WriteAt(run, a.written)
 	if err == nil {
 		return nil
 	}
+	a.allocated = a.written
 	if undo := a.file.Truncate(a.written); undo != nil {
 		return l.fail(fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo))
 	}

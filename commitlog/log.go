@@ -69,6 +69,7 @@ type Log struct {
 	mark      Mark     // Invariant: mark.Durable == durable
 	changed   chan struct{}
 	fault     error // why nothing may be written any more
+	readOnly  bool
 	closed    bool
 }
 
@@ -161,7 +162,7 @@ func (l *Log) Sync() (Position, error) {
 		err = closing
 	}
 	if err != nil {
-		return durable, l.fail(fmt.Errorf("syncing %s: %w", l.dir, err))
+		return durable, l.syncFailed(fmt.Errorf("syncing %s: %w", l.dir, err))
 	}
 	l.advanceDurable(mark)
 	return mark.Durable, nil
@@ -195,6 +196,41 @@ func (l *Log) putMarkLocked() {
 	l.opts.Marks.Put(m)
 }
 
+// syncFailed ends the log after a failed sync, and tries to leave word that what lies above the last good one is not to be
+// believed, whatever the page cache shows of it.
+func (l *Log) syncFailed(err error) error {
+	l.mu.Lock()
+	first := l.fault == nil
+	l.mark.Suspect = true
+	l.putMarkLocked()
+	l.mu.Unlock()
+	err = l.fail(err)
+	if first && l.opts.Marks != nil {
+		err = errors.Join(err, l.opts.Marks.Flush())
+	}
+	return err
+}
+
+// SetReadOnly makes appends fail with ErrReadOnly, or succeed again. Deleting and compacting go on.
+func (l *Log) SetReadOnly(readOnly bool) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.readOnly = readOnly
+}
+
+// writableLocked says why nothing may be appended, if nothing may.
+func (l *Log) writableLocked() error {
+	if err := l.usableLocked(); err != nil {
+		return err
+	}
+	if l.readOnly {
+		return ErrReadOnly
+	}
+	return nil
+}
+
 // usableLocked says why the log cannot be used, if it cannot.
 func (l *Log) usableLocked() error {
 	if l.closed {
@@ -219,14 +255,17 @@ func (l *Log) Close() error {
 	if errors.Is(err, ErrClosed) {
 		return nil
 	}
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
 	l.closed = true
+	l.putMarkLocked()
 	l.wakeLocked()
 	l.mu.Unlock()
 	if l.active != nil {
-		err = errors.Join(err, l.leave(l.active))
+		err = errors.Join(err, l.active.trim(), l.leave(l.active))
 		l.active = nil
 	}
 	return err

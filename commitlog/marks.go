@@ -138,6 +138,15 @@ func OpenMarks(fsys vfs.FS, name string) (*Marks, error) {
 	return m, nil
 }
 
+// ReadMarks reads the newest mark of each log from a marks file, changing nothing. Without a file there are none.
+func ReadMarks(fsys vfs.FS, name string) (map[LogName]Mark, error) {
+	m := &Marks{fs: fsys, name: name, marks: map[LogName]Mark{}}
+	if err := m.read(); err != nil {
+		return nil, fmt.Errorf("reading marks: %w", err)
+	}
+	return m.marks, nil
+}
+
 func (m *Marks) read() error {
 	file, err := m.fs.Open(m.name)
 	if errors.Is(err, fs.ErrNotExist) {

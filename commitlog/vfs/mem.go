@@ -191,7 +191,7 @@ func (m *Mem) freeUnused(n *inode) {
 // Rename implements FS.
 func (m *Mem) Rename(oldName, newName string) error {
 	return m.do(Op{Kind: OpRename, Name: oldName, NewName: newName}, func() error {
-		from, err := m.tree.existing(oldName)
+		from, err := m.tree.find(oldName)
 		if err != nil {
 			return err
 		}
@@ -200,6 +200,8 @@ func (m *Mem) Rename(oldName, newName string) error {
 			return err
 		}
 		switch {
+		case from.inode == nil:
+			return fs.ErrNotExist
 		case to.inode != nil && to.inode.folder != nil:
 			return fs.ErrExist
 		case from.isRoot() || from.inode.folder != nil && m.tree.within(newName, from.inode):
