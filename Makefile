@@ -34,6 +34,7 @@ build: ## Build the static binary .bin/trestle
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$$version" -o $(BIN)/trestle ./cmd/trestle; \
 	echo "built .bin/trestle $$version"
 
+# The tests of the command line build the binary: compiled first, so that no test's deadline pays for it.
 .PHONY: test
 test: ## Run the tests, with the race detector where it works (PKG=./... RUN=regexp TIMEOUT=3m)
 	@race=-race; \
@@ -42,6 +43,7 @@ test: ## Run the tests, with the race detector where it works (PKG=./... RUN=reg
 	else \
 		race=; echo "go test WITHOUT the race detector: it needs cgo and a C compiler with its headers"; \
 	fi; \
+	go list -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(PKG) | xargs -r go build -o /dev/null; \
 	go test $$race -shuffle=on -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
 
 .PHONY: lint

@@ -117,24 +117,37 @@ func TestCloneSharesNothing(t *testing.T) {
 
 func TestReadingEndsAtABatchThatIsNotRight(t *testing.T) {
 	t.Parallel()
-	packed := batch.Header{Attributes: batch.Zstd, RecordCount: 1, Body: batch.BodyPacked, BodyCRC: batch.Checksum([]byte("packed"))}
-	encrypted := batch.Header{Attributes: batch.Encrypted, RecordCount: 1, Body: batch.BodyRecords}
-	notRecords := batch.Header{RecordCount: 2, LastOffsetDelta: 1, Body: batch.BodyRecords, BodyCRC: batch.Checksum([]byte("\x0a\x02\x0a\x05\x0a\x00"))}
+	noRecord := "\x0a\x02\x0a\x05\x0a\x00" // a key that is longer than its record, and a record of nothing
 	tests := []struct {
 		name   string
-		append func(*testing.T, *fakeLog)
+		header batch.Header
+		body   string
 		is     error
 		says   string
 	}{
-		{"a bit flipped", func(t *testing.T, l *fakeLog) {
-			l.appendValues(t, "bad")
-			l.spoil()
-		}, client.ErrCorruptData, "body crc"},
-		{"packed", func(t *testing.T, l *fakeLog) { l.append(t, batch.Append(nil, &packed, []byte("packed"))) }, client.ErrUnimplemented, "packed"},
-		{"encrypted", func(t *testing.T, l *fakeLog) { l.append(t, batch.Append(nil, &encrypted, nil)) }, client.ErrUnimplemented, "encrypted"},
-		{"a record that is none", func(t *testing.T, l *fakeLog) {
-			l.append(t, batch.Append(nil, &notRecords, []byte("\x0a\x02\x0a\x05\x0a\x00")))
-		}, client.ErrCorruptData, "record 0"},
+		{"a checksum that is not right", batch.Header{RecordCount: 1, Body: batch.BodyRecords, BodyCRC: 1}, "\x0a\x00", client.ErrCorruptData, "body crc"},
+		{"a count that is not right", batch.Header{RecordCount: 1, Body: batch.BodyRecords}, "", client.ErrCorruptData, "0 records"},
+		{
+			"a record that is none",
+			batch.Header{RecordCount: 2, LastOffsetDelta: 1, Body: batch.BodyRecords, BodyCRC: batch.Checksum([]byte(noRecord))},
+			noRecord, client.ErrCorruptData, "record 0",
+		},
+		{
+			"a control batch that is none",
+			batch.Header{Attributes: batch.IsControl, LastOffsetDelta: -1, Body: batch.BodyControl, BodyCRC: batch.Checksum([]byte{0xff})},
+			"\xff", client.ErrCorruptData, "control",
+		},
+		{
+			"packed",
+			batch.Header{Attributes: batch.Zstd, RecordCount: 1, Body: batch.BodyPacked, BodyCRC: batch.Checksum([]byte("packed"))},
+			"packed", client.ErrUnimplemented, "packed",
+		},
+		{
+			"encrypted",
+			batch.Header{Attributes: batch.Encrypted, RecordCount: 1, Body: batch.BodyRecords},
+			"",
+			client.ErrUnimplemented, "encrypted",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -143,7 +156,7 @@ func TestReadingEndsAtABatchThatIsNotRight(t *testing.T) {
 			log := server.log(0)
 			log.appendValues(t, "0", "1")
 			log.appendValues(t, "2")
-			test.append(t, log)
+			log.append(t, batch.Append(nil, &test.header, []byte(test.body)))
 			log.appendValues(t, "never read")
 			s := connect(t, server.listen(t).addr).Stream("orders")
 			sub := subscribe(t, s, client.FromEarliest())

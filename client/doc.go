@@ -17,7 +17,7 @@
 // All ends are exclusive: a message with offset 17 is not read by one who reads until offset 17, and the next offset of
 // a log that ends with it is 18.
 //
-// Errors say what failed, why and what to do. errors.Is tells the kinds apart ([ErrStreamNotFound], [ErrWrongOffset],
-// …), and errors.As with *[Error] gives the reason and the names concerned. Of the errors that publishing returns all
-// mean that nothing was stored, but [ErrOutcomeUnknown], which means that nobody knows.
+// Errors say what failed, why and what to do. errors.Is tells their kinds apart ([ErrStreamNotFound], [ErrWrongOffset],
+// …), and errors.As with *[Error] gives the reason and the names concerned. An error of publishing means that nothing
+// was stored, except for [ErrOutcomeUnknown], which means that nobody knows.
 package client

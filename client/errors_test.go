@@ -37,8 +37,8 @@ func TestReasonsHaveKinds(t *testing.T) {
 			continue
 		}
 		for _, other := range kinds {
-			if errors.Is(err, other) != (other == kind) {
-				t.Errorf("%s: errors.Is(%q) is %t", reason, other, other != kind)
+			if is, want := errors.Is(err, other), errors.Is(other, kind); is != want {
+				t.Errorf("%s: errors.Is(%q) is %t, want %t", reason, other, is, want)
 			}
 		}
 		if e.Reason != reason || err.Error() != "no, because" || !cmp.Equal(e.Names, map[string]string{"stream": "orders"}) {
@@ -59,10 +59,14 @@ func TestErrorsWithoutAReasonOfOurs(t *testing.T) {
 		{"a reason of a newer server", answer(codes.Unavailable, "MOON_IS_FULL", "wait", nil), client.ErrUnavailable, "MOON_IS_FULL", "wait"},
 		{"one with a code that says nothing", answer(codes.Aborted, "MOON_IS_FULL", "wait", nil), client.ErrInternal, "MOON_IS_FULL", "wait"},
 		{"one of a resource that is not known here", answer(codes.ResourceExhausted, "MOON_IS_FULL", "wait", nil), client.ErrInternal, "MOON_IS_FULL", "wait"},
-		{"gRPC's unimplemented", status.Error(codes.Unimplemented, "unknown method"), client.ErrUnimplemented, "UNIMPLEMENTED",
-			`describe stream "orders": unknown method`},
-		{"gRPC's invalid argument", status.Error(codes.InvalidArgument, "bad"), client.ErrInvalidArgument, "INVALID_ARGUMENT",
-			`describe stream "orders": bad`},
+		{
+			"gRPC's unimplemented", status.Error(codes.Unimplemented, "unknown method"), client.ErrUnimplemented, "UNIMPLEMENTED",
+			`describe stream "orders": unknown method`,
+		},
+		{
+			"gRPC's invalid argument", status.Error(codes.InvalidArgument, "bad"), client.ErrInvalidArgument, "INVALID_ARGUMENT",
+			`describe stream "orders": bad`,
+		},
 		{"gRPC's data loss", status.Error(codes.DataLoss, "rot"), client.ErrCorruptData, "CORRUPT_DATA", `describe stream "orders": rot`},
 		{"any other", status.Error(codes.Unknown, "oh"), client.ErrInternal, "INTERNAL", `describe stream "orders": oh`},
 	}

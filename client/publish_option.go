@@ -1,9 +1,8 @@
 package client
 
 import (
-	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
-
 	"github.com/trestlehq/trestle/proto/batch"
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
 // PublishOption of Publish, PublishMessage and PublishBatch. Those about a message hold for every message of a batch.

@@ -3,7 +3,6 @@ package client_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -42,7 +41,8 @@ func TestPublishSendsRecords(t *testing.T) {
 			Headers: []*trestlev1.Header{header("A", "1"), header("Nats-Msg-Id", "old"), header("A", "")},
 		}}},
 		{
-			"options on top", []client.Message{full},
+			"options on top",
+			[]client.Message{full},
 			[]client.PublishOption{
 				client.Key("other"), client.OnSubject("orders.new"), client.ID("new"), client.Header("B", "2"), client.Header("B", []byte{3}),
 			},
@@ -52,7 +52,8 @@ func TestPublishSendsRecords(t *testing.T) {
 			}},
 		},
 		{
-			"options hold for all of a batch", []client.Message{{Value: []byte("1")}, {Value: []byte("2"), Key: []byte("own")}},
+			"options hold for all of a batch",
+			[]client.Message{{Value: []byte("1")}, {Value: []byte("2"), Key: []byte("own")}},
 			[]client.PublishOption{client.Key([]byte("k")), client.Header("H", "h")},
 			[]*trestlev1.Record{
 				{Key: []byte("k"), Value: []byte("1"), Headers: []*trestlev1.Header{header("H", "h")}},
@@ -84,7 +85,7 @@ func TestPublishSendsRecords(t *testing.T) {
 
 func TestPublishSendsWhatOptionsSay(t *testing.T) {
 	t.Parallel()
-	one, five := int32(1), int64(0)
+	one, zero := int32(1), int64(0)
 	tests := []struct {
 		name string
 		opts []client.PublishOption
@@ -95,7 +96,7 @@ func TestPublishSendsWhatOptionsSay(t *testing.T) {
 		{"ack leader", []client.PublishOption{client.AckLeader()}, codec.PublishRequest{Ack: trestlev1.AckPolicy_ACK_POLICY_LEADER}},
 		{"ack all", []client.PublishOption{client.AckAll()}, codec.PublishRequest{Ack: trestlev1.AckPolicy_ACK_POLICY_ALL}},
 		{"to a partition", []client.PublishOption{client.To(1)}, codec.PublishRequest{Partition: &one}},
-		{"an expected offset of 0", []client.PublishOption{client.ExpectNext(0)}, codec.PublishRequest{ExpectedNextOffset: &five}},
+		{"an expected offset of 0", []client.PublishOption{client.ExpectNext(0)}, codec.PublishRequest{ExpectedNextOffset: &zero}},
 	}
 	server := newFakeServer("orders", 2)
 	s := connect(t, server.listen(t).addr).Stream("orders")
@@ -271,10 +272,4 @@ func TestOutcomeIsNoWhenNothingHasLeft(t *testing.T) {
 	if len(server.published) != 0 {
 		t.Errorf("%d requests arrived, want none", len(server.published))
 	}
-}
-
-func ExampleConfigDiffError() {
-	err := &client.ConfigDiffError{Stream: "orders", Differences: []client.ConfigDifference{{Field: "partitions", Have: "1", Want: "4"}}}
-	fmt.Println(err)
-	// Output: stream "orders" exists and differs: partitions is 1, not 4; ask for what it has, change it, or choose another name
 }

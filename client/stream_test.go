@@ -256,3 +256,9 @@ func TestStreamsGoesThroughAllPages(t *testing.T) {
 		t.Errorf("an error on the second page: got %v (%v), want 3 streams and ErrUnavailable", three, err)
 	}
 }
+
+func ExampleConfigDiffError() {
+	err := &client.ConfigDiffError{Stream: "orders", Differences: []client.ConfigDifference{{Field: "partitions", Have: "1", Want: "4"}}}
+	fmt.Println(err)
+	// Output: stream "orders" exists and differs: partitions is 1, not 4; ask for what it has, change it, or choose another name
+}

@@ -10,7 +10,8 @@ import (
 )
 
 // fillLog has so many messages of 128 bytes in batches of 1000.
-func fillLog(b testing.TB, log *fakeLog, count int) {
+func fillLog(tb testing.TB, log *fakeLog, count int) {
+	tb.Helper()
 	record := batch.Record{Value: make([]byte, 128)}
 	for count > 0 {
 		var builder batch.Builder
@@ -19,7 +20,7 @@ func fillLog(b testing.TB, log *fakeLog, count int) {
 			builder.Append(&record)
 		}
 		count -= builder.Count()
-		log.append(b, builder.Finish(0))
+		log.append(tb, builder.Finish(0))
 	}
 }
 

@@ -70,8 +70,8 @@ func TestNextMessagesAndBatchesMix(t *testing.T) {
 	if _, err := sub.Next(within(t)); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: got %v, want io.EOF", err)
 	}
-	for range sub.Batches(within(t)) {
-		t.Error("a loop over batches goes on after the end")
+	for run, err := range sub.Batches(within(t)) {
+		t.Errorf("a loop over batches goes on after the end: %d messages (%v)", len(run), err)
 	}
 }
 
