@@ -71,13 +71,13 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 // openFolder makes the folder if need be and finds the segments in it.
 func (l *Log) openFolder(report *Report) error {
 	fs := l.files.FS()
-	if err := fs.MkdirAll(l.dir); err != nil {
-		return err
-	}
-	if err := fs.SyncDir(filepath.Dir(l.dir)); err != nil {
-		return err
-	}
 	entries, err := fs.ReadDir(l.dir)
+	if isNotExist(err) {
+		err = fs.MkdirAll(l.dir)
+	}
+	if err == nil && len(entries) == 0 { // the folder's own name may not be durable yet
+		err = fs.SyncDir(filepath.Dir(l.dir))
+	}
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type tail struct {
 	index   indexWriter
 	created int64
 	closed  bool // nothing more is appended to it: it has a footer, or is damaged where it would go on
+	clean   bool // nothing was found that is not known to be durable
 	mark    Mark // where the batches end, once that is durable
 }
 
@@ -76,15 +77,20 @@ func (r *recovery) resume(t *tail) error {
 	l := r.Log
 	l.last, l.end, l.durable, l.mark = t.mark.last, t.mark.Durable, t.mark.Durable, t.mark
 	t.segment.end = t.mark.Durable
+	if !t.clean {
+		if err := r.FS().SyncDir(l.dir); err != nil {
+			return err
+		}
+	}
 	if t.closed {
-		return errors.Join(l.files.release(t.file), l.files.release(t.index.file), r.FS().SyncDir(l.dir))
+		return errors.Join(l.files.release(t.file), l.files.release(t.index.file))
 	}
 	l.active = &activeSegment{
 		segment: t.segment, file: t.file, index: t.index, users: 1, created: t.created,
 		written: t.segment.size, records: t.mark.records, digest: t.mark.digest,
 	}
 	t.segment.sealed = false
-	return r.FS().SyncDir(l.dir)
+	return nil
 }
 
 // segmentTail reads the last segment from the mark on, or from its start if the mark is not in it, and cuts the file
@@ -200,6 +206,10 @@ func (r *recovery) cut(t *tail, size int64, reason error) error {
 			return fmt.Errorf("cutting %s: %w", t.segment.name, err)
 		}
 		r.report.Cut = append(r.report.Cut, Cut{File: t.segment.name, Position: end, Bytes: size - end, Reason: reason})
+	}
+	if end == size && r.mark != nil && r.mark.Segment == t.segment.base && r.mark.FilePosition == end {
+		t.clean = true // the log ends at its mark, so all of it is durable
+		return nil
 	}
 	if err := t.file.SyncData(); err != nil {
 		return fmt.Errorf("syncing %s: %w", t.segment.name, err)
