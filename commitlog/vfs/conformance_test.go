@@ -16,6 +16,7 @@ import (
 type volume struct {
 	vfs.FS
 	dir string
+	t   *testing.T
 }
 
 func (v volume) path(name ...string) string {
@@ -26,10 +27,10 @@ func (v volume) path(name ...string) string {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	volumes := map[string]func(t *testing.T) volume{
-		"os":  func(t *testing.T) volume { t.Helper(); return volume{vfs.OS(), t.TempDir()} },
-		"mem": func(t *testing.T) volume { t.Helper(); return volume{vfs.NewMem(1), "/"} },
+		"os":  func(t *testing.T) volume { t.Helper(); return volume{vfs.OS(), t.TempDir(), t} },
+		"mem": func(t *testing.T) volume { t.Helper(); return volume{vfs.NewMem(1), "/", t} },
 	}
-	cases := map[string]func(t *testing.T, v volume){
+	cases := map[string]func(v volume){
 		"a new file is empty and listed":              testCreate,
 		"create refuses what is there":                testCreateExisting,
 		"open needs a file":                           testOpenMissing,
@@ -58,13 +59,14 @@ func TestConformance(t *testing.T) {
 		for name, test := range cases {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				test(t, open(t))
+				test(open(t))
 			})
 		}
 	}
 }
 
-func testCreate(t *testing.T, v volume) {
+func testCreate(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	wantSize(t, f, 0)
 	info := must(v.Stat(v.path("a")))(t)
@@ -75,7 +77,8 @@ func testCreate(t *testing.T, v volume) {
 	wantOK(t, f.Close())
 }
 
-func testCreateExisting(t *testing.T, v volume) {
+func testCreateExisting(v volume) {
+	t := v.t
 	write(t, v, v.path("file"), "x")
 	wantOK(t, v.MkdirAll(v.path("folder")))
 	for _, name := range []string{"file", "folder"} {
@@ -87,7 +90,8 @@ func testCreateExisting(t *testing.T, v volume) {
 	wantError(t, err, fs.ErrNotExist)
 }
 
-func testOpenMissing(t *testing.T, v volume) {
+func testOpenMissing(v volume) {
+	t := v.t
 	wantOK(t, v.MkdirAll(v.path("folder")))
 	write(t, v, v.path("file"), "x")
 	for _, open := range []func(string) (vfs.File, error){v.Open, v.OpenReadWrite} {
@@ -109,7 +113,8 @@ func testOpenMissing(t *testing.T, v volume) {
 	wantError(t, v.Rename(v.path("a"), v.path("b")), fs.ErrNotExist)
 }
 
-func testReadOnly(t *testing.T, v volume) {
+func testReadOnly(v volume) {
+	t := v.t
 	write(t, v, v.path("a"), "abc")
 	f := must(v.Open(v.path("a")))(t)
 	if n, err := f.WriteAt([]byte("x"), 0); err == nil || n != 0 {
@@ -126,7 +131,8 @@ func testReadOnly(t *testing.T, v volume) {
 	wantContents(t, v, v.path("a"), "abc")
 }
 
-func testReadWriteAt(t *testing.T, v volume) {
+func testReadWriteAt(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	want := pattern(3*4096 + 100)
 	for _, part := range [][2]int{{0, 10}, {8000, len(want)}, {10, 5000}, {4000, 8200}} { // overlapping, out of order
@@ -158,7 +164,8 @@ func testReadWriteAt(t *testing.T, v volume) {
 	wantContents(t, v, v.path("a"), string(want))
 }
 
-func testHole(t *testing.T, v volume) {
+func testHole(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	put(t, f, "x", 10_000)
 	wantSize(t, f, 10_001)
@@ -166,7 +173,8 @@ func testHole(t *testing.T, v volume) {
 	wantContents(t, v, v.path("a"), zeros(10_000)+"x")
 }
 
-func testTruncate(t *testing.T, v volume) {
+func testTruncate(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	text := string(pattern(9000))
 	put(t, f, text, 0)
@@ -189,7 +197,8 @@ func testTruncate(t *testing.T, v volume) {
 	wantOK(t, f.Close())
 }
 
-func testPreallocate(t *testing.T, v volume) {
+func testPreallocate(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	text := string(pattern(5000))
 	put(t, f, text, 0)
@@ -203,7 +212,8 @@ func testPreallocate(t *testing.T, v volume) {
 	wantOK(t, f.Close())
 }
 
-func testPreallocateFails(t *testing.T, v volume) {
+func testPreallocateFails(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	put(t, f, "abc", 0)
 	if err := f.Preallocate(1, math.MaxInt64-4096); err == nil {
@@ -214,7 +224,8 @@ func testPreallocateFails(t *testing.T, v volume) {
 	wantContents(t, v, v.path("a"), "abc")
 }
 
-func testInvalidArguments(t *testing.T, v volume) {
+func testInvalidArguments(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	put(t, f, "abc", 0)
 	_, readErr := f.ReadAt(make([]byte, 1), -1)
@@ -236,7 +247,8 @@ func testInvalidArguments(t *testing.T, v volume) {
 	wantContents(t, v, v.path("a"), "abc")
 }
 
-func testSyncKeepsContents(t *testing.T, v volume) {
+func testSyncKeepsContents(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	text := string(pattern(5000))
 	put(t, f, text, 0)
@@ -251,7 +263,8 @@ func testSyncKeepsContents(t *testing.T, v volume) {
 	wantOK(t, f.Close())
 }
 
-func testClosed(t *testing.T, v volume) {
+func testClosed(v volume) {
+	t := v.t
 	f := must(v.Create(v.path("a")))(t)
 	wantOK(t, f.Close())
 	_, readErr := f.ReadAt(make([]byte, 1), 0)
@@ -265,153 +278,4 @@ func testClosed(t *testing.T, v volume) {
 			t.Errorf("%s: got %v, want %v", name, err, fs.ErrClosed)
 		}
 	}
-}
-
-func testRemoveOpen(t *testing.T, v volume) {
-	f := must(v.Create(v.path("a")))(t)
-	put(t, f, "old", 0)
-	wantOK(t, v.Remove(v.path("a")))
-	wantNames(t, v, v.dir)
-	write(t, v, v.path("a"), "new")
-	wantRead(t, f, "old")
-	put(t, f, "OLD", 0)
-	wantOK(t, f.SyncData())
-	wantOK(t, f.Close())
-	wantContents(t, v, v.path("a"), "new")
-}
-
-func testRemoveFolder(t *testing.T, v volume) {
-	wantOK(t, v.MkdirAll(v.path("d")))
-	write(t, v, v.path("d", "a"), "x")
-	if err := v.Remove(v.path("d")); err == nil {
-		t.Error("a folder with a file in it was removed")
-	}
-	wantNames(t, v, v.path("d"), "a")
-	wantOK(t, v.Remove(v.path("d", "a")))
-	wantOK(t, v.Remove(v.path("d")))
-	wantNames(t, v, v.dir)
-}
-
-func testRemoveAll(t *testing.T, v volume) {
-	wantOK(t, v.MkdirAll(v.path("d", "e")))
-	write(t, v, v.path("d", "a"), "x")
-	write(t, v, v.path("d", "e", "b"), "x")
-	write(t, v, v.path("c"), "x")
-	wantOK(t, v.RemoveAll(v.path("d")))
-	wantOK(t, v.RemoveAll(v.path("d")))
-	wantOK(t, v.RemoveAll(v.path("none", "d")))
-	wantNames(t, v, v.dir, "c")
-	wantOK(t, v.RemoveAll(v.path("c")))
-	wantNames(t, v, v.dir)
-}
-
-func testRenameReplaces(t *testing.T, v volume) {
-	write(t, v, v.path("a"), "old")
-	write(t, v, v.path("b"), "new")
-	old := must(v.Open(v.path("a")))(t)
-	wantOK(t, v.Rename(v.path("b"), v.path("a")))
-	wantNames(t, v, v.dir, "a")
-	wantContents(t, v, v.path("a"), "new")
-	wantRead(t, old, "old")
-	wantOK(t, old.Close())
-	wantOK(t, v.Rename(v.path("a"), v.path("a")))
-	wantContents(t, v, v.path("a"), "new")
-}
-
-func testRenameFolder(t *testing.T, v volume) {
-	wantOK(t, v.MkdirAll(v.path("d", "e")))
-	wantOK(t, v.MkdirAll(v.path("trash")))
-	write(t, v, v.path("d", "e", "a"), "x")
-	f := must(v.OpenReadWrite(v.path("d", "e", "a")))(t)
-	wantOK(t, v.Rename(v.path("d"), v.path("trash", "f")))
-	wantNames(t, v, v.dir, "trash/")
-	put(t, f, "y", 1)
-	wantOK(t, f.Close())
-	wantContents(t, v, v.path("trash", "f", "e", "a"), "xy")
-}
-
-func testRenameRefuses(t *testing.T, v volume) {
-	wantOK(t, v.MkdirAll(v.path("d", "inner")))
-	wantOK(t, v.MkdirAll(v.path("empty")))
-	write(t, v, v.path("a"), "x")
-	wantError(t, v.Rename(v.path("a"), v.path("empty")), fs.ErrExist)
-	wantError(t, v.Rename(v.path("d"), v.path("empty")), fs.ErrExist)
-	wantError(t, v.Rename(v.path("a"), v.path("none", "a")), fs.ErrNotExist)
-	for _, to := range []string{v.path("a"), v.path("d", "inner", "d"), v.path("a", "d")} {
-		if err := v.Rename(v.path("d"), to); err == nil {
-			t.Errorf("renaming a folder to %s succeeded", to)
-		}
-	}
-	wantNames(t, v, v.dir, "a", "d/", "empty/")
-	wantContents(t, v, v.path("a"), "x")
-}
-
-func testMkdirAll(t *testing.T, v volume) {
-	wantOK(t, v.MkdirAll(v.path("d", "e", "f")))
-	wantOK(t, v.MkdirAll(v.path("d", "e")))
-	wantOK(t, v.MkdirAll(v.dir))
-	wantNames(t, v, v.path("d", "e"), "f/")
-	info := must(v.Stat(v.path("d", "e")))(t)
-	if !info.IsDir() || info.Name() != "e" {
-		t.Errorf("got %q, folder: %v, want the folder e", info.Name(), info.IsDir())
-	}
-	write(t, v, v.path("a"), "x")
-	for _, name := range []string{v.path("a"), v.path("a", "d")} {
-		if err := v.MkdirAll(name); err == nil {
-			t.Errorf("the folder %s was made where a file is", name)
-		}
-	}
-}
-
-func testReadDir(t *testing.T, v volume) {
-	for _, name := range []string{"b", "a", "C", "a.x", "10", "9"} {
-		write(t, v, v.path(name), name)
-	}
-	wantOK(t, v.MkdirAll(v.path("aa", "below")))
-	wantNames(t, v, v.dir, "10", "9", "C", "a", "a.x", "aa/", "b")
-	entries := must(v.ReadDir(v.dir))(t)
-	if info := must(entries[4].Info())(t); info.Size() != 3 || info.IsDir() {
-		t.Errorf("got %d bytes, folder: %v, want the file a.x of 3 bytes", info.Size(), info.IsDir())
-	}
-	if _, err := v.ReadDir(v.path("a")); err == nil {
-		t.Error("a file was listed as a folder")
-	}
-}
-
-func testSyncDir(t *testing.T, v volume) {
-	write(t, v, v.path("a"), "x")
-	wantOK(t, v.SyncDir(v.dir))
-	wantError(t, v.SyncDir(v.path("none")), fs.ErrNotExist)
-	if err := v.SyncDir(v.path("a")); err == nil {
-		t.Error("a file was synced as a folder")
-	}
-}
-
-func testLock(t *testing.T, v volume) {
-	first := must(v.Lock(v.path("LOCK")))(t)
-	_, err := v.Lock(v.path("LOCK"))
-	wantError(t, err, vfs.ErrLocked)
-	other := must(v.Lock(v.path("OTHER")))(t)
-	wantOK(t, first.Close())
-	wantError(t, first.Close(), fs.ErrClosed)
-	again := must(v.Lock(v.path("LOCK")))(t)
-	_, err = v.Lock(v.path("LOCK"))
-	wantError(t, err, vfs.ErrLocked)
-	wantOK(t, again.Close())
-	wantOK(t, other.Close())
-	wantNames(t, v, v.dir, "LOCK", "OTHER")
-	_, err = v.Lock(v.path("none", "LOCK"))
-	wantError(t, err, fs.ErrNotExist)
-}
-
-func testSpace(t *testing.T, v volume) {
-	write(t, v, v.path("a"), "x")
-	for _, name := range []string{v.dir, v.path("a")} {
-		space := must(v.Space(name))(t)
-		if space.FreeBytes <= 0 || space.TotalBytes < space.FreeBytes {
-			t.Errorf("%s: got %+v, want some of it free", name, space)
-		}
-	}
-	_, err := v.Space(v.path("none"))
-	wantError(t, err, fs.ErrNotExist)
 }

@@ -38,7 +38,6 @@ func TestDeadInstance(t *testing.T) {
 
 // callAll calls every method once and returns the errors.
 func callAll(m *vfs.Mem, f vfs.File, lock io.Closer) []error {
-	second := func(_ any, err error) error { return err }
 	return []error{
 		second(m.Open("a")), second(m.OpenReadWrite("a")), second(m.Create("b")), m.Remove("a"), m.RemoveAll("a"),
 		m.Rename("a", "b"), m.MkdirAll("d"), second(m.ReadDir("/")), second(m.Stat("a")), m.SyncDir("/"),

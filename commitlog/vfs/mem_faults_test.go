@@ -325,6 +325,38 @@ func TestReadsAreCounted(t *testing.T) {
 	}
 }
 
+// TestLimitsOfMem goes to what only a Mem refuses.
+func TestLimitsOfMem(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, 1, map[string]string{"a": "x", "d/b": "y"})
+	for name, err := range map[string]error{
+		"removing the root":             h.disk.Remove("/"),
+		"removing the root and all":     h.disk.RemoveAll("."),
+		"renaming the root":             h.disk.Rename("/", "e"),
+		"removing all below a file":     h.disk.RemoveAll("a/b"),
+		"locking a folder":              second(h.disk.Lock("d")),
+		"a write far beyond the end":    second(h.put("a", "", 0).WriteAt([]byte("x"), 1<<40)),
+		"a truncation far beyond":       h.put("a", "", 0).Truncate(1 << 40),
+		"a preallocation far beyond it": h.put("a", "", 0).Preallocate(1<<40, 1),
+	} {
+		if err == nil {
+			t.Errorf("%s succeeded", name)
+		}
+	}
+	if got, want := render(t, h.disk, "/"), "a=x d/ d/b=y"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	info := must(h.disk.Stat("/"))(t)
+	if info.Name() != "/" || !info.IsDir() || !info.ModTime().IsZero() || info.Sys() != nil {
+		t.Errorf("got %+v, want the root without times", info)
+	}
+	if got, want := vfs.OpKind(200).String(), "OpKind(200)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func second(_ any, err error) error { return err }
+
 // TestErrorsNameTheFile keeps to the form of package os.
 func TestErrorsNameTheFile(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ func (b *Builder) Reset(subject []byte) {
 	}
 }
 
-// Append adds a record. The bytes are copied.
+// Append adds a record. The bytes are copied. The caller sees to it that the batch does not exceed MaxSize.
 func (b *Builder) Append(r *Record) {
 	stored := *r
 	if bytes.Equal(stored.Subject, b.subject) {

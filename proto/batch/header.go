@@ -148,6 +148,9 @@ func ParseHeader(b []byte) (Header, error) {
 	if err != nil {
 		return Header{}, err
 	}
+	if size < HeaderSize {
+		return Header{}, fmt.Errorf("%w: a batch of %d bytes", ErrCorrupt, size)
+	}
 	if len(b) < HeaderSize {
 		return Header{}, fmt.Errorf("%w: %d bytes of header", ErrShort, len(b))
 	}

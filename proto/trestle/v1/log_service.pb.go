@@ -276,7 +276,7 @@ func (x *PublishRequest) GetRecordsCrc() uint32 {
 
 type PublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each partition touched.
+	// One: the batch goes to one partition as a whole.
 	Acks          []*Ack `protobuf:"bytes,1,rep,name=acks,proto3" json:"acks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -974,7 +974,7 @@ func (*Position_Last) isPosition_At() {}
 
 func (*Position_Cursor) isPosition_At() {}
 
-// SubscribeResponse: the first is empty and means subscribed; later empty ones say: alive, new bounds.
+// SubscribeResponse: the first has bounds and no batches, and means subscribed; later ones like it say: alive, new bounds.
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Bytes of the file as they stand, but for the first and the last batch of a range, which are cut so that no
