@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,7 @@ type embeddedNATS struct {
 	server *natsserver.Server
 }
 
-func startNATS(address, name string, logger *slog.Logger) (*embeddedNATS, error) {
+func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (*embeddedNATS, error) {
 	hostName, portText, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
@@ -38,7 +39,7 @@ func startNATS(address, name string, logger *slog.Logger) (*embeddedNATS, error)
 	if port == 0 {
 		port = natsserver.RANDOM_PORT
 	}
-	if err := portFree(address); err != nil {
+	if err := portFree(ctx, address); err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w; choose another with --nats-listen, or use the NATS that is there with --nats nats://%s", err, address)
 	}
 	s, err := natsserver.NewServer(&natsserver.Options{
@@ -60,8 +61,8 @@ func startNATS(address, name string, logger *slog.Logger) (*embeddedNATS, error)
 }
 
 // portFree says why nothing can listen there; the NATS server itself would end the process.
-func portFree(address string) error {
-	l, err := net.Listen("tcp", address)
+func portFree(ctx context.Context, address string) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}

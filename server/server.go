@@ -65,7 +65,7 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	}
 	s.ready.ID = folder.Broker
 
-	listeners, err := s.listen(config)
+	listeners, err := s.listen(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 func (s *Server) connectNATS(ctx context.Context, config *Config) (*capture.Source, error) {
 	urls := strings.Join(config.NATSURLs, ",")
 	if urls == "" {
-		nats, err := startNATS(config.NATSListen, s.ready.ID, config.Logger)
+		nats, err := startNATS(ctx, config.NATSListen, s.ready.ID, config.Logger)
 		if err != nil {
 			return nil, err
 		}
@@ -130,14 +130,14 @@ type listeners [ports]net.Listener
 
 // listen opens all ports at once, so that one that is in use is found before anything else happens. Nobody serves the
 // port of peers: it is held for the cluster.
-func (s *Server) listen(config *Config) (*listeners, error) {
+func (s *Server) listen(ctx context.Context, config *Config) (*listeners, error) {
 	l := &listeners{}
 	s.onStop(func(context.Context) error { return l.close() })
 	for port, asked := range [ports]struct{ flag, address string }{
 		grpcPort: {"--listen", config.Listen}, httpPort: {"--http", config.HTTPListen}, peerPort: {"--peer", config.PeerListen},
 	} {
 		var err error
-		if l[port], err = net.Listen("tcp", asked.address); err != nil {
+		if l[port], err = (&net.ListenConfig{}).Listen(ctx, "tcp", asked.address); err != nil {
 			return nil, fmt.Errorf("%w; choose another address with %s", err, asked.flag)
 		}
 	}

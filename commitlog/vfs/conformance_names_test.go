@@ -102,9 +102,9 @@ func testMkdirAll(v volume) {
 		t.Errorf("got %q, folder: %v, want the folder e", info.Name(), info.IsDir())
 	}
 	write(t, v, v.path("a"), "x")
-	for _, name := range []string{v.path("a"), v.path("a", "d")} {
+	for _, name := range []string{v.path("a"), v.path("a", "d"), ""} {
 		if err := v.MkdirAll(name); err == nil {
-			t.Errorf("the folder %s was made where a file is", name)
+			t.Errorf("the folder %q was made, where a file is or without a name", name)
 		}
 	}
 }

@@ -67,8 +67,9 @@ type File interface {
 	// ReadAt reads as io.ReaderAt says: fewer bytes than asked for come with an error, which is io.EOF at the end.
 	io.ReaderAt
 
-	// WriteAt writes at a position, which may lie beyond the end; what is left out reads as zeros. When it fails, any part
-	// of the first n bytes and nothing else was changed. It is durable after SyncData.
+	// WriteAt writes at a position, which may lie beyond the end; what is left out reads as zeros. When it fails, as with
+	// ENOSPC, any part of p may be written, also more than the n bytes that it returns, and the file may have grown. It is
+	// durable after SyncData.
 	io.WriterAt
 
 	// Close gives back the descriptor. It makes nothing durable and loses nothing.

@@ -222,6 +222,9 @@ func (m *Mem) Rename(oldName, newName string) error {
 // MkdirAll implements FS. Hooks see one operation.
 func (m *Mem) MkdirAll(name string) error {
 	return m.do(Op{Kind: OpMkdirAll, Name: name}, func() error {
+		if name == "" {
+			return fs.ErrNotExist
+		}
 		for _, folder := range parents(name) {
 			at, err := m.tree.find(folder)
 			switch {

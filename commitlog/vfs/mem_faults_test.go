@@ -257,6 +257,11 @@ func TestCapacityAfterCrash(t *testing.T) {
 	free(5)
 	wantOK(t, must(h.disk.Open("b"))(t).DropCache())
 	free(5)
+	f := h.put("a", "x", 5*4096)
+	h.failSync(f)
+	wantOK(t, f.DropCache())
+	h.put("a", "x", 5*4096) // what was lost kept its space
+	free(4)
 	h.remove("b")
 	h.disk = h.disk.Crash(vfs.KeepNone)
 	free(6)

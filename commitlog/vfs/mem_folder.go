@@ -54,9 +54,8 @@ type tree struct {
 	root   *inode
 	lastID uint64
 
-	pending  []*nameChange // all changes of names that are not durable, in order, and some that are
-	durable  int           // how many of those are
-	lastMove *nameChange   // the last move of a folder to another one
+	pending []*nameChange // all changes of names that are not durable, in order, and some that are
+	durable int           // how many of those are
 }
 
 func newTree() *tree {
@@ -152,8 +151,8 @@ func (t *tree) unlink(at place) {
 	t.change(c)
 }
 
-// move renames. It builds on what made the folders above the new name: without them it would lead nowhere. Moves of
-// folders build on each other, so that no subset of them makes a circle of folders.
+// move renames. It builds on what made the folders above the new name, or brought them there: without that it would
+// lead nowhere, or make a circle of folders.
 func (t *tree) move(from, to place) {
 	c := &nameChange{
 		edits:   []nameEdit{{in: from.in, name: from.name}, {in: to.in, name: to.name, to: from.inode}},
@@ -162,12 +161,6 @@ func (t *tree) move(from, to place) {
 	}
 	if made := from.in.last[from.name]; made != nil {
 		c.oldName = append(c.oldName, made)
-	}
-	if from.inode.folder != nil && from.in != to.in {
-		if t.lastMove != nil {
-			c.after = append(c.after, t.lastMove)
-		}
-		t.lastMove = c
 	}
 	if to.inode != nil {
 		to.inode.linked = false
@@ -238,9 +231,6 @@ func (t *tree) makeDurable(c *nameChange) {
 	c.after, c.oldName = nil, nil
 	c.durable = true
 	t.durable++
-	if t.lastMove == c {
-		t.lastMove = nil
-	}
 	for _, e := range c.edits {
 		if e.to == nil {
 			delete(e.in.durable, e.name)

@@ -199,6 +199,11 @@ func TestOutcomesOfContents(t *testing.T) {
 			history: func(h *history) { h.put("a", "y", 0); h.put("a", "y", 1023) },
 			want:    []string{"a=x*1023 y", "a=x*1024", "a=y x*1022 y", "a=y x*1023"},
 		},
+		"files survive apart from each other": {
+			durable: map[string]string{"a": "x", "b": "x"},
+			history: func(h *history) { h.put("a", "y", 0); h.put("b", "y", 0) },
+			want:    []string{"a=x b=x", "a=x b=y", "a=y b=x", "a=y b=y"},
+		},
 		"size and contents survive apart": {
 			durable: map[string]string{"a": "x"},
 			history: func(h *history) { h.put("a", "y", 1) },
@@ -283,6 +288,15 @@ func TestOutcomesOfContents(t *testing.T) {
 				h.sync(h.put("a", "z", 0))
 			},
 			want: []string{"a=z y*4095 x*4096"},
+		},
+		"a failed sync after a truncation, and another write": {
+			durable: map[string]string{"a": "xxxx"},
+			history: func(h *history) {
+				h.truncate("a", 1)
+				h.failSync(h.put("a", "yy", 1))
+				h.put("a", "z", 0)
+			},
+			want: []string{"a=x", "a=x00", "a=xxxx", "a=z", "a=zyy", "a=zyy0"},
 		},
 		"a failed sync after a truncation": {
 			durable: map[string]string{"a": "xxxx"},

@@ -46,12 +46,14 @@ func handlePublish(srv any, ctx context.Context, decode func(any) error, interce
 	if err := decode(req); err != nil {
 		return nil, err
 	}
-	handle := func(ctx context.Context, req any) (any, error) {
-		return srv.(logServer).Publish(ctx, req.(*codec.PublishRequest))
+	service, ok := srv.(logServer)
+	if !ok {
+		return nil, errWrongService
 	}
 	if intercept == nil {
-		return handle(ctx, req)
+		return service.Publish(ctx, req)
 	}
+	handle := func(ctx context.Context, _ any) (any, error) { return service.Publish(ctx, req) }
 	return intercept(ctx, req, &grpc.UnaryServerInfo{Server: srv, FullMethod: trestlev1.LogService_Publish_FullMethodName}, handle)
 }
 
@@ -60,8 +62,15 @@ func handleSubscribe(srv any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(req); err != nil {
 		return err
 	}
-	return srv.(logServer).Subscribe(req, stream)
+	service, ok := srv.(logServer)
+	if !ok {
+		return errWrongService
+	}
+	return service.Subscribe(req, stream)
 }
+
+// errWrongService means that a handler was registered with something else than what it is made for.
+var errWrongService = errors.New("handler of another service")
 
 // Publish stores a batch.
 func (s *logService) Publish(ctx context.Context, req *codec.PublishRequest) (*trestlev1.PublishResponse, error) {

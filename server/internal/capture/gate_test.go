@@ -1,0 +1,94 @@
+package capture
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// The gate shuts when too much is pending, and opens again when enough of it was captured; it never stays shut.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small messages": 100, "the largest messages": 8 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var pending atomic.Int64
+				g := newGate(func() int { return int(pending.Load()) })
+				pending.Store(gateShuts + int64(size))
+				passed := make(chan struct{})
+				go func() { g.pass(); close(passed) }()
+				synctest.Wait()
+				for pending.Load() > gateOpens {
+					select {
+					case <-passed:
+						t.Fatalf("open with %d bytes pending", pending.Load())
+					default:
+					}
+					pending.Add(int64(-size))
+					g.done(size)
+				}
+				for pending.Load() > 0 { // whoever is left to be captured wakes the reader
+					pending.Add(int64(-size))
+					g.done(size)
+				}
+				synctest.Wait()
+				select {
+				case <-passed:
+				default:
+					t.Error("still shut with nothing pending")
+				}
+			})
+		})
+	}
+}
+
+func TestGateCloses(t *testing.T) {
+	t.Parallel()
+	g := newGate(func() int { return 1 << 30 })
+	var wg sync.WaitGroup
+	wg.Go(g.pass)
+	g.close()
+	wg.Wait()
+	g.pass()
+}
+
+// A message becomes the same record each time, whatever the order in which a map hands out its headers.
+func TestRecordIsDeterministic(t *testing.T) {
+	t.Parallel()
+	header := nats.Header{}
+	for _, name := range []string{"z", "y", "x", "Nats-Msg-Id", "a", "\xff", "m"} {
+		header[name] = []string{"1", "", "2"}
+	}
+	msg := &nats.Msg{Subject: "s", Reply: "r", Data: []byte("v"), Header: header}
+	var want []byte
+	for i := range 50 {
+		var r recorder
+		got := batch.AppendRecord(nil, r.of(msg))
+		if i == 0 {
+			want = got
+		}
+		if string(got) != string(want) {
+			t.Fatalf("message became %q and %q", got, want)
+		}
+	}
+}
+
+func TestRecordAllocatesNothing(t *testing.T) {
+	var r recorder
+	var b batch.Builder
+	msg := &nats.Msg{Subject: "orders.eu.42", Reply: "_INBOX.x", Data: make([]byte, 128)}
+	b.Reset([]byte(msg.Subject))
+	for range 20_000 {
+		b.Append(r.of(msg)) // grows what will be used again
+	}
+	b.Reset([]byte(msg.Subject))
+	if n := testing.AllocsPerRun(10_000, func() { b.Append(r.of(msg)) }); n > 0 {
+		t.Errorf("%v allocations per message", n)
+	}
+}

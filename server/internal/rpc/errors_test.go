@@ -1,0 +1,69 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/metadata/names"
+	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/partition"
+)
+
+// Every error of the rooms below has a code and a stable reason, also when it is wrapped; what is not in the table is an
+// internal error and never something else.
+func TestToStatus(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err    error
+		code   codes.Code
+		reason string
+		names  map[string]string
+	}{
+		{&host.StreamNotFoundError{Stream: "s"}, codes.NotFound, "STREAM_NOT_FOUND", map[string]string{"stream": "s"}},
+		{&host.PartitionNotFoundError{Stream: "s", Partition: 3, Partitions: 1}, codes.NotFound, "PARTITION_NOT_FOUND", map[string]string{"stream": "s", "partition": "3"}},
+		{
+			&host.StreamExistsError{Stream: "s", Differences: map[string]string{"sync": "have a, want b"}}, codes.AlreadyExists, "STREAM_EXISTS",
+			map[string]string{"stream": "s", "sync": "have a, want b"},
+		},
+		{&host.InvalidError{Field: "f", Problem: "is odd"}, codes.InvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": "f"}},
+		{names.Stream("a b"), codes.InvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": "stream name", "name": `"a b"`}},
+		{&host.UnimplementedError{Feature: "x"}, codes.Unimplemented, "UNIMPLEMENTED", map[string]string{"feature": "x"}},
+		{&partition.WrongOffsetError{Expected: 1, Next: 2}, codes.FailedPrecondition, "WRONG_OFFSET", map[string]string{"expected": "1", "next_offset": "2"}},
+		{&commitlog.RangeError{Offset: 1, LogStart: 2, NextOffset: 3}, codes.OutOfRange, "OFFSET_GONE", map[string]string{"offset": "1", "log_start": "2", "next_offset": "3"}},
+		{&commitlog.RangeError{Offset: 9, LogStart: 2, NextOffset: 3}, codes.OutOfRange, "OFFSET_BEYOND_END", nil},
+		{&commitlog.TooLargeError{Offset: 7, SizeBytes: 9}, codes.ResourceExhausted, "TOO_LARGE", map[string]string{"offset": "7", "bytes": "9"}},
+		{&TooLargeError{What: "a message", SizeBytes: 9, LimitBytes: 8}, codes.InvalidArgument, "TOO_LARGE", map[string]string{"bytes": "9", "limit": "8"}},
+		{&commitlog.CorruptError{File: "f", Err: errors.New("x")}, codes.DataLoss, "CORRUPT_DATA", nil},
+		{fmt.Errorf("%w: %w", partition.ErrOutcomeUnknown, context.Canceled), codes.Unknown, "OUTCOME_UNKNOWN", nil},
+		{partition.ErrTooManyInFlight, codes.ResourceExhausted, "TOO_MANY_IN_FLIGHT", nil},
+		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL", nil},
+		{commitlog.ErrFault, codes.Unavailable, "PARTITION_FAILED", nil},
+		{partition.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", nil},
+		{errStopping, codes.Unavailable, "SHUTTING_DOWN", nil},
+		{errors.New("what is this"), codes.Internal, "INTERNAL", nil},
+	} {
+		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err)} {
+			st := status.Convert(toStatus(err))
+			if st.Code() != test.code || len(st.Details()) != 1 {
+				t.Errorf("%v: got %v with %d details, want %v", err, st.Code(), len(st.Details()), test.code)
+				continue
+			}
+			info, ok := st.Details()[0].(*errdetails.ErrorInfo)
+			if !ok || info.GetReason() != test.reason || info.GetDomain() != "trestle" {
+				t.Errorf("%v: got %v, want reason %s", err, info, test.reason)
+			}
+			for name, want := range test.names {
+				if got := info.GetMetadata()[name]; got != want {
+					t.Errorf("%v: %s is %q, want %q", err, name, got, want)
+				}
+			}
+		}
+	}
+}
