@@ -22,6 +22,7 @@ type activeSegment struct {
 	allocated int64
 	records   uint64
 	digest    uint32
+	key       *dataKey // nil: not read yet, or the log has no master key
 
 	dirtyDir bool // the file's name is not durable yet; guarded by Log.syncing
 }
@@ -36,6 +37,9 @@ func (l *Log) beginSegment(now int64) error {
 	}
 	a := &activeSegment{segment: s, file: file, users: 1, created: now, written: segmentHeaderSize, dirtyDir: true}
 	if _, err := file.WriteAt(header.encode(), 0); err != nil {
+		return l.abandon(a, err)
+	}
+	if a.key, err = l.newKey(s.base); err != nil {
 		return l.abandon(a, err)
 	}
 	if a.index, err = l.newIndex(s.indexName(), s.base); err != nil {
@@ -63,10 +67,11 @@ func (l *Log) newIndex(name string, base Position) (indexWriter, error) {
 	return indexWriter{file: file, base: base, covered: segmentHeaderSize + 1}, nil
 }
 
-// abandon removes the file of a segment that could not be begun.
+// abandon removes the files of a segment that could not be begun.
 func (l *Log) abandon(a *activeSegment, err error) error {
+	_, undo := l.removeKey(a.segment)
 	return errors.Join(fmt.Errorf("beginning a segment: %w", err),
-		l.files.release(a.file), l.files.forget(a.name), l.files.fs.Remove(a.name))
+		l.files.release(a.file), l.files.forget(a.name), l.files.fs.Remove(a.name), undo)
 }
 
 // due says whether a new segment is to be begun before n more bytes are appended.

@@ -20,13 +20,9 @@ type Appended struct {
 // returns they can be read and are not durable: Sync makes them so. On an error none of them is in the log. The
 // batches may be used again when it returns.
 func (l *Log) Append(epoch uint64, now int64, batches ...[]byte) (Appended, error) {
-	batches, err := l.packed(batches)
+	batches, size, err := l.prepared(batches)
 	if err != nil {
 		return Appended{}, err
-	}
-	size := 0
-	for _, b := range batches {
-		size += len(b)
 	}
 	if size == 0 {
 		return Appended{}, errors.New("nothing to append")
@@ -35,6 +31,9 @@ func (l *Log) Append(epoch uint64, now int64, batches ...[]byte) (Appended, erro
 		return Appended{}, err
 	}
 	defer l.writing.Unlock()
+	if batches, err = l.encrypted(batches); err != nil {
+		return Appended{}, err
+	}
 	if epoch < l.last.epoch {
 		return Appended{}, fmt.Errorf("leader epoch %d is over: the log has batches of %d", epoch, l.last.epoch)
 	}
@@ -58,7 +57,21 @@ func (l *Log) Append(epoch uint64, now int64, batches ...[]byte) (Appended, erro
 	return appended, nil
 }
 
-// packed returns the batches as they are to be stored.
+// prepared returns the batches as they are to be stored, but for encryption, and how many bytes they will have together.
+func (l *Log) prepared(batches [][]byte) (stored [][]byte, size int, err error) {
+	if l.keys != nil {
+		return l.encryptable(batches)
+	}
+	if batches, err = l.packed(batches); err != nil {
+		return nil, 0, err
+	}
+	for _, b := range batches {
+		size += len(b)
+	}
+	return batches, size, nil
+}
+
+// packed returns the batches packed, if they are to be.
 func (l *Log) packed(batches [][]byte) ([][]byte, error) {
 	if !l.opts.Compress || l.opts.Codec == nil {
 		return batches, nil
@@ -77,19 +90,19 @@ func (l *Log) packed(batches [][]byte) ([][]byte, error) {
 // unlocks.
 func (l *Log) makeRoom(n, now int64) error {
 	l.writing.Lock()
-	if err := l.writable(); err != nil {
-		l.writing.Unlock()
-		return err
-	}
-	if l.active != nil && !l.active.due(l, n, now) {
+	room, err := l.hasRoom(n, now)
+	if err == nil && room {
 		return nil
 	}
 	l.writing.Unlock() // sealing takes syncing, which comes first
+	if err != nil {
+		return fullOr(err)
+	}
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
 	l.writing.Lock()
-	err := l.writable()
-	if err == nil && l.active != nil && l.active.due(l, n, now) {
+	room, err = l.hasRoom(n, now)
+	if err == nil && l.active != nil && !room {
 		err = l.seal()
 	}
 	if err == nil && l.active == nil {
@@ -100,6 +113,17 @@ func (l *Log) makeRoom(n, now int64) error {
 		return fullOr(err)
 	}
 	return nil
+}
+
+// hasRoom says whether n more bytes may be appended to the active segment, if anything may be appended at all.
+func (l *Log) hasRoom(n, now int64) (bool, error) {
+	if err := l.writable(); err != nil {
+		return false, err
+	}
+	if l.active == nil || l.active.due(l, n, now) {
+		return false, nil
+	}
+	return l.keyed()
 }
 
 func (l *Log) writable() error {
@@ -127,8 +151,8 @@ type appendRun struct {
 // add stamps a batch and places it after those before it.
 func (r *appendRun) add(b []byte) error {
 	r.stamp.Seq, r.stamp.BaseOffset, r.stamp.PreviousCRC = r.end.Seq, r.end.Offset, r.last.crc
-	if len(b) < batch.HeaderSize {
-		return fmt.Errorf("%w: %d bytes", batch.ErrShort, len(b))
+	if _, err := batch.ParseHeader(b); err != nil { // stamping makes the CRC right, whatever it covers
+		return fmt.Errorf("not appended: %w", err)
 	}
 	r.stamp.Put(b)
 	h, err := batch.ParseHeader(b)
@@ -186,6 +210,9 @@ func (l *Log) write(run []byte) error {
 	a.allocated = a.written
 	if undo := a.file.Truncate(a.written); undo != nil {
 		return l.fail(fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo))
+	}
+	if undo := a.file.SyncData(); undo != nil { // or a crash brings back batches that were refused
+		return l.syncFailed(fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo))
 	}
 	return fullOr(fmt.Errorf("appending to %s: %w", a.name, err))
 }

@@ -17,7 +17,8 @@ type Compaction struct {
 	TombstoneDelay time.Duration
 	// MinDirtyRatio is the part of the bytes that was never compacted below which it is not worth the work; from 0 to 1.
 	MinDirtyRatio float64
-	// MemoryBytes bounds the memory for keys; what does not fit is left to the next call.
+	// MemoryBytes bounds the memory for keys, but for a batch that alone takes more; what does not fit is left to the next
+	// call.
 	MemoryBytes int64
 }
 
@@ -38,16 +39,15 @@ type Compacted struct {
 }
 
 // Compact rewrites segments, oldest first, without the records that a newer one of the same key supersedes. Appends and
-// readers go on meanwhile. Only whole, committed segments that have a successor are touched. Each is replaced at once: a
-// crash leaves the old file or the new one. Calls must not overlap.
+// readers go on meanwhile. Only whole, committed segments are touched behind which something is durable. Each is replaced
+// at once: a crash leaves the old file or the new one. Calls must not overlap.
 func (l *Log) Compact(ctx context.Context, c Compaction, now int64) (Compacted, error) {
 	var done Compacted
 	segments, dirty, err := l.compactable(&c, now)
 	if err != nil || dirty == len(segments) {
 		return done, err
 	}
-	keys := newKeyMap(c.MemoryBytes)
-	mapped, err := l.mapKeys(ctx, keys, segments[dirty:])
+	keys, mapped, err := l.mapKeys(ctx, c.MemoryBytes, segments[dirty:])
 	if err != nil {
 		return done, err
 	}
@@ -58,7 +58,9 @@ func (l *Log) Compact(ctx context.Context, c Compaction, now int64) (Compacted, 
 		if err := ctx.Err(); err != nil {
 			return done, err
 		}
-		w := rewrite{log: l, old: s, keys: keys, dropTombstones: now - int64(c.MinLag) - int64(c.TombstoneDelay)}
+		w := rewrite{
+			log: l, old: s, keys: keys, mapped: mapped, dropTombstones: now - int64(c.MinLag) - int64(c.TombstoneDelay),
+		}
 		if err := w.run(now, &done); err != nil {
 			return done, err
 		}
@@ -79,7 +81,8 @@ func (l *Log) compactable(c *Compaction, now int64) (segments []*segment, dirty 
 	n := 0
 	var total, fresh int64
 	sizes := make([]int64, len(segments))
-	for n < len(segments)-1 && segments[n].sealed && !l.committed.Before(segments[n].end) {
+	// If the segment behind it was lost in a crash, a segment would be taken up anew that ends before the log does.
+	for n < len(segments)-1 && segments[n].sealed && !l.committed.Before(segments[n].end) && segments[n].end.Before(l.durable) {
 		sizes[n] = segments[n].size
 		n++
 	}
@@ -110,15 +113,33 @@ func (l *Log) compactable(c *Compaction, now int64) (segments []*segment, dirty 
 	return segments, dirty, nil
 }
 
-// mapKeys remembers the keys of the segments, in order, and returns how far it came: the end of the last one, or where the
-// memory was used up.
-func (l *Log) mapKeys(ctx context.Context, keys *keyMap, segments []*segment) (Position, error) {
+// mapKeys remembers the keys of the segments, in order, from where the log was compacted last, and returns how far it came:
+// to the end of the last segment, or to the batch at which the memory was used up. It takes at least one batch.
+func (l *Log) mapKeys(ctx context.Context, memory int64, segments []*segment) (*keyMap, Position, error) {
+	l.mu.Lock()
+	from := max(l.compacted, segments[0].base.Seq)
+	l.mu.Unlock()
+	for ; ; memory = max(2*memory, minKeyMemory) {
+		keys := newKeyMap(memory)
+		mapped, err := l.putKeys(ctx, keys, segments, from)
+		if err != nil || mapped.Seq > from {
+			return keys, mapped, err
+		}
+	}
+}
+
+// putKeys puts the keys of the batches from that seq on into the map, and returns the batch at which it was full, or the
+// end of the segments.
+func (l *Log) putKeys(ctx context.Context, keys *keyMap, segments []*segment, from uint64) (Position, error) {
 	for _, s := range segments {
 		if err := ctx.Err(); err != nil {
 			return s.base, err
 		}
 		full := s.end
 		err := l.eachBatch(s, func(h *batch.Header, b []byte) error {
+			if h.Seq < from {
+				return nil
+			}
 			at := Position{Seq: h.Seq, Offset: h.BaseOffset}
 			return l.eachRecord(h, b, func(r *Record) error {
 				if r.Key != nil && !keys.put(r.Key, r.Offset) {

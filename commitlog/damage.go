@@ -63,7 +63,7 @@ func (r *Reader) soundBatch() (Position, error) {
 		}
 		return nil
 	})
-	if isNotExist(err) {
+	if isNotExist(err) || IsDamage(err) { // the file is gone, or shorter than it was
 		err = nil
 	}
 	return found, err

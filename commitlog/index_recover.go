@@ -23,7 +23,7 @@ func (r *recovery) takeIndex(t *tail, until int64) error {
 		return file.Truncate(0)
 	}
 	last, n, err := lastIndexed(file, t.segment.base, until)
-	if err == nil && (n == 0 || r.indexed(t, last)) {
+	if err == nil && (n == 0 || r.indexed(t.file, last)) {
 		t.index.size = n * indexEntrySize
 		if n > 0 {
 			t.index.covered = last.position + indexInterval
@@ -61,12 +61,6 @@ func lastIndexed(file *handle, base Position, until int64) (last indexEntry, n i
 	}
 	last, err = read(count - 1)
 	return last, int64(count), err
-}
-
-// indexed says whether the batch that the entry names stands where it says.
-func (r *recovery) indexed(t *tail, e indexEntry) bool {
-	h, err := headerAt(t.file, e.position)
-	return err == nil && h.PartitionTag == r.tag && h.Seq == e.seq && h.BaseOffset == e.offset && h.Time == e.time
 }
 
 // rebuildIndex adds the batches below the position until to an empty index, as far as they are sound.

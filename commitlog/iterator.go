@@ -107,16 +107,19 @@ func readGrowing(buf *[]byte, read func([]byte) (Run, error)) (Run, error) {
 	}
 }
 
-// visitRun calls visit with the records of a run of batches, unpacked.
+// visitRun calls visit with the records of a run of batches, unpacked and decrypted.
 func (l *Log) visitRun(run []byte, visit func(*Record) error) error {
 	for len(run) > 0 {
 		h, err := batch.ParseHeader(run)
 		if err != nil {
 			return fmt.Errorf("records: %w", err)
 		}
-		b := run[:h.Size]
+		b, err := l.plain(nil, &h, run)
+		if err != nil {
+			return err
+		}
 		run = run[h.Size:]
-		if err := l.eachRecord(&h, b, visit); err != nil {
+		if err := records(b, visit); err != nil {
 			return err
 		}
 	}

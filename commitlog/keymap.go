@@ -21,6 +21,9 @@ type keyEntry struct {
 
 const keyEntrySize = 24
 
+// minKeyMemory is the size in bytes of the smallest map.
+const minKeyMemory = 16 * keyEntrySize
+
 // newKeyMap returns a map that takes about so many bytes, at least those of a few keys.
 func newKeyMap(bytes int64) *keyMap {
 	n := 16

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"sort"
+
+	"github.com/trestlehq/trestle/commitlog/vfs"
 )
 
 // locate finds the segment where the reader begins, and in it a place at most one index interval before the first
@@ -67,30 +69,81 @@ func (l *Log) seekIndex(s *segment, before func(indexEntry) bool) (indexEntry, e
 	if errors.Is(err, errIndex) {
 		return indexEntry{}, nil
 	}
-	return e, err
+	if err != nil || e.position == 0 {
+		return e, err
+	}
+	return l.confirm(s, e)
+}
+
+// confirm returns the entry if the batch that it names stands where it says. An index is not synced: after a crash it may
+// have entries of batches that were truncated, and then it returns none.
+func (l *Log) confirm(s *segment, e indexEntry) (indexEntry, error) {
+	file, err := l.files.acquire(s.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return indexEntry{}, nil // whoever seeks finds out
+	}
+	if err != nil {
+		return indexEntry{}, err
+	}
+	if !l.indexed(file, e) {
+		e = indexEntry{}
+	}
+	return e, l.files.release(file)
+}
+
+// indexed says whether the batch that the entry names stands where it says.
+func (l *Log) indexed(file vfs.File, e indexEntry) bool {
+	h, err := headerAt(file, e.position)
+	return err == nil && h.PartitionTag == l.tag && h.Seq == e.seq && h.BaseOffset == e.offset && h.Time == e.time
 }
 
 // nextSegment moves the reader to the segment after the current one, if there is one.
-func (r *Reader) nextSegment() (bool, error) {
+func (r *Reader) nextSegment(until Position) (bool, error) {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !r.next.Before(until) {
+		return false, nil
+	}
 	segments := l.segments
 	i := sort.Search(len(segments), func(i int) bool { return segments[i].base.Seq > r.segment.base.Seq })
 	if i == len(segments) {
-		return false, nil
+		return false, r.endedLocked()
 	}
 	if base := segments[i].base; r.next.Before(base) {
 		if i == 0 {
 			return false, l.rangeErrorLocked(r.next.Offset)
 		}
-		if r.segment.generation == 0 {
+		if !r.compactedAwayLocked() {
 			return false, &CorruptError{File: r.segment.name, Position: r.position, Err: errHole}
 		}
 		r.next = base // the end of the segment was compacted away
 	}
 	r.segment, r.position = segments[i], segmentHeaderSize
 	return true, nil
+}
+
+// endedLocked says what is wrong if the last segment has nothing more and the log goes on.
+func (r *Reader) endedLocked() error {
+	l := r.log
+	switch {
+	case !r.next.Before(l.end) || r.position < r.segment.size-segmentFooterSize || !r.segment.sealed && r.position < r.segment.size:
+		return nil
+	case r.compactedAwayLocked() && r.segment.end == l.end:
+		r.next = l.end
+		return nil
+	}
+	return &CorruptError{File: r.segment.name, Position: r.position, Err: errHole}
+}
+
+// compactedAwayLocked says whether what is missing at the end of the segment was removed by compaction: then the footer
+// stands where the batches end, unless the segment was truncated since and is appended to.
+func (r *Reader) compactedAwayLocked() bool {
+	end := r.segment.size
+	if r.segment.sealed {
+		end -= segmentFooterSize
+	}
+	return r.segment.generation > 0 && r.position == end
 }
 
 // errHole means that a file ends before the next one begins.

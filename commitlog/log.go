@@ -33,8 +33,10 @@ type Options struct {
 	Marks *Marks
 	// Codec unpacks batches that are packed; nil: such batches are passed on and not looked into.
 	Codec Codec
-	// Compress packs the batches that Append is given with Codec, where that makes them smaller.
+	// Compress packs the batches that Append is given with Codec, where that makes them smaller. With a Key none are packed.
 	Compress bool
+	// Key is the master key, KeySize bytes, that the values of records are encrypted with; nil: they are not.
+	Key []byte
 }
 
 // Log is a sequence of batches in a folder. It is safe for concurrent use; see DESIGN.md for what runs beside what.
@@ -50,6 +52,8 @@ type Log struct {
 	last    lastBatch      // guarded by writing
 	gather  []byte         // where an append of several batches is put together; guarded by writing
 	headers []batch.Header // of the batches of an append; guarded by writing
+	keys    *keyring       // nil: there is no master key
+	sealed  []byte         // where the batches of an append are encrypted; guarded by writing
 
 	// syncing is held, I/O included, by whoever makes something durable.
 	syncing sync.Mutex
@@ -153,7 +157,8 @@ func (l *Log) Sync() (Position, error) {
 	if active == nil {
 		return durable, err
 	}
-	if err == nil && mark.Durable != durable {
+	appended := mark.Durable != durable
+	if err == nil && appended {
 		err = active.sync(l)
 	}
 	l.writing.Lock()
@@ -164,7 +169,9 @@ func (l *Log) Sync() (Position, error) {
 	if err != nil {
 		return durable, l.syncFailed(fmt.Errorf("syncing %s: %w", l.dir, err))
 	}
-	l.advanceDurable(mark)
+	if appended { // else the segment may be new, and its header not durable
+		l.advanceDurable(mark)
+	}
 	return mark.Durable, nil
 }
 
@@ -173,7 +180,7 @@ func (l *Log) markHere() Mark {
 	a := l.active
 	return Mark{
 		Durable: a.end, Segment: a.base, FilePosition: a.written,
-		last: l.last, records: a.records, digest: a.digest,
+		generation: a.generation, last: l.last, records: a.records, digest: a.digest,
 	}
 }
 

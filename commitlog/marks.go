@@ -39,10 +39,11 @@ type Mark struct {
 	// Compacted is the seq up to which, exclusive, the log is compacted.
 	Compacted uint64
 
-	sealed  bool      // FilePosition is behind a footer
-	last    lastBatch // before Durable
-	records uint64    // in the segment before FilePosition
-	digest  uint32    // of the segment before FilePosition
+	sealed     bool      // FilePosition is behind a footer
+	generation uint32    // of the file that FilePosition is a place in
+	last       lastBatch // before Durable
+	records    uint64    // in the segment before FilePosition
+	digest     uint32    // of the segment before FilePosition
 }
 
 // markSize is the size of an entry of the marks file.
@@ -50,10 +51,12 @@ const markSize = 136
 
 const markMagic = "TM\x88\x01" // the third byte is the size
 
-// Flags of an entry.
+// Flags of an entry. The generation stands above them.
 const (
 	markSuspect = 1 << iota
 	markSealed
+
+	markGenerationShift = 8
 )
 
 // append appends the entry of m: fixed width, little endian.
@@ -63,7 +66,7 @@ const (
 //	132 crc-32c of all before it 4
 func (m *Mark) append(dst []byte) []byte {
 	at, le := len(dst), binary.LittleEndian
-	flags := uint32(0)
+	flags := m.generation << markGenerationShift
 	if m.Suspect {
 		flags |= markSuspect
 	}
@@ -103,6 +106,7 @@ func parseMark(b []byte) (m Mark, ok bool) {
 	m.LogID = le.Uint32(b[20:])
 	m.Durable, m.Segment, m.FilePosition = position(24), position(40), int64(le.Uint64(b[56:]))
 	m.Suspect, m.sealed = le.Uint32(b[64:])&markSuspect != 0, le.Uint32(b[64:])&markSealed != 0
+	m.generation = le.Uint32(b[64:]) >> markGenerationShift
 	m.last = lastBatch{crc: le.Uint32(b[68:]), time: int64(le.Uint64(b[72:])), epoch: le.Uint64(b[80:])}
 	m.records, m.digest = le.Uint64(b[88:]), le.Uint32(b[96:])
 	m.Committed, m.Start, m.Compacted = position(100), int64(le.Uint64(b[116:])), le.Uint64(b[124:])
@@ -118,6 +122,7 @@ type Marks struct {
 	flushing sync.Mutex // held across I/O
 	file     vfs.File   // guarded by flushing
 	size     int64      // bytes of the file; guarded by flushing
+	dirtyDir bool       // the file's name is not durable yet; guarded by flushing
 	buf      []byte     // guarded by flushing
 
 	mu    sync.Mutex
@@ -202,18 +207,25 @@ func (m *Marks) rewrite() error {
 	if err == nil {
 		err = m.fs.Rename(temp, m.name)
 	}
-	if err == nil {
-		err = m.fs.SyncDir(filepath.Dir(m.name))
-	}
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
 	old := m.file
-	m.file, m.size = file, int64(len(m.buf))
+	m.file, m.size, m.dirtyDir = file, int64(len(m.buf)), true
 	if old != nil {
-		return old.Close()
+		err = old.Close()
 	}
-	return nil
+	return errors.Join(err, m.syncName())
+}
+
+// syncName makes the name of the file durable. The caller holds flushing, or is the only one who knows m.
+func (m *Marks) syncName() error {
+	if !m.dirtyDir {
+		return nil
+	}
+	err := m.fs.SyncDir(filepath.Dir(m.name))
+	m.dirtyDir = err != nil
+	return err
 }
 
 // Get returns the newest mark of a log.
@@ -240,10 +252,19 @@ func (m *Marks) Forget(name LogName) {
 	delete(m.dirty, name)
 }
 
-// Flush makes durable what was put. Nobody's ack waits for it: a mark that is late makes the next start read more.
+// Flush makes durable what was put. Nobody's ack waits for it: a mark that is late makes the next start read more. After
+// a failure the next one writes all marks again.
 func (m *Marks) Flush() error {
 	m.flushing.Lock()
 	defer m.flushing.Unlock()
+	err := m.flush()
+	if err != nil {
+		m.again()
+	}
+	return err
+}
+
+func (m *Marks) flush() error {
 	m.mu.Lock()
 	m.buf = m.buf[:0]
 	for name := range m.dirty {
@@ -260,17 +281,16 @@ func (m *Marks) Flush() error {
 		return m.rewrite()
 	}
 	if _, err := m.file.WriteAt(m.buf, m.size); err != nil {
-		m.again()
 		return fmt.Errorf("writing marks: %w", fullOr(err))
 	}
 	m.size += int64(len(m.buf))
 	if err := m.file.SyncData(); err != nil {
 		return fmt.Errorf("syncing marks: %w", err)
 	}
-	return nil
+	return m.syncName()
 }
 
-// again makes the next Flush write every mark: this one did not.
+// again makes the next flush write every mark: this one did not, and what an earlier one wrote is of unknown fate.
 func (m *Marks) again() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -16,7 +16,9 @@ type Report struct {
 	Damaged []*CorruptError
 	// Lost is the stretch of the log whose files are gone.
 	Lost *Lost
-	// Removed names files that held nothing yet, were never finished, or were replaced.
+	// Mended names files whose header was not whole and was not known to have been: it was written anew.
+	Mended []string
+	// Removed names files that held nothing yet or nothing to be believed, were never finished, or were replaced.
 	Removed []string
 	// Unknown names files in the log's folder that are not ours and were left alone.
 	Unknown []string
@@ -53,7 +55,12 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 	}
 	l := &Log{dir: dir, opts: opts, files: opts.Files, tag: partitionTag(&opts)}
 	var report Report
-	if err := l.openFolder(&report); err != nil {
+	var err error
+	if l.keys, err = newKeyring(dir, &opts); err != nil {
+		return nil, report, fmt.Errorf("opening the log in %s: %w", dir, err)
+	}
+	keys, err := l.openFolder(&report)
+	if err != nil {
 		return nil, report, fmt.Errorf("opening the log in %s: %w", dir, err)
 	}
 	r := recovery{Log: l, report: &report}
@@ -62,14 +69,22 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 			r.mark, l.start, l.compacted = &m, m.Start, m.Compacted
 		}
 	}
-	if err := r.run(); err != nil {
+	err = r.run()
+	l.start, l.compacted = min(l.start, l.end.Offset), min(l.compacted, l.end.Seq)
+	if err == nil {
+		err = l.removeStrayKeys(keys, &report)
+	}
+	if err == nil && r.mark != nil && r.mark.Suspect {
+		err = r.clearSuspicion()
+	}
+	if err != nil {
 		return nil, report, fmt.Errorf("opening the log in %s: %w", dir, err)
 	}
 	return l, report, nil
 }
 
-// openFolder makes the folder if need be and finds the segments in it.
-func (l *Log) openFolder(report *Report) error {
+// openFolder makes the folder if need be and finds the segments in it, and the key files by the bases of theirs.
+func (l *Log) openFolder(report *Report) (keys map[Position]string, err error) {
 	fs := l.files.FS()
 	entries, err := fs.ReadDir(l.dir)
 	if isNotExist(err) {
@@ -79,9 +94,10 @@ func (l *Log) openFolder(report *Report) error {
 		err = fs.SyncDir(filepath.Dir(l.dir))
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	indexes := map[string]bool{}
+	keys = map[Position]string{}
 	for _, e := range entries {
 		name := filepath.Join(l.dir, e.Name())
 		base, generation, ok := parseSegmentName(e.Name())
@@ -89,14 +105,16 @@ func (l *Log) openFolder(report *Report) error {
 		case ok:
 			info, err := fs.Stat(name)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			l.segments = append(l.segments, &segment{name: name, base: base, generation: generation, size: info.Size(), sealed: true})
-		case strings.HasSuffix(name, indexSuffix):
+		case isIndexName(e.Name()):
 			indexes[name] = true
+		case isKeyName(e.Name()):
+			keys[keyBase(e.Name())] = name
 		case strings.HasSuffix(name, tempSuffix):
 			if err := fs.Remove(name); err != nil {
-				return err
+				return nil, err
 			}
 			report.Removed = append(report.Removed, name)
 		default:
@@ -104,9 +122,9 @@ func (l *Log) openFolder(report *Report) error {
 		}
 	}
 	if err := l.orderSegments(report); err != nil {
-		return err
+		return nil, err
 	}
-	return l.removeStrayIndexes(indexes, report)
+	return keys, l.removeStrayIndexes(indexes, report)
 }
 
 // orderSegments sorts the segments, lets each end where the next begins, and removes those that were rewritten: the
@@ -116,6 +134,9 @@ func (l *Log) orderSegments(report *Report) error {
 	kept := l.segments[:0]
 	for i, s := range l.segments {
 		if i+1 < len(l.segments) && l.segments[i+1].base == s.base {
+			if err := l.FS().SyncDir(l.dir); err != nil { // the new one's name may not be durable yet
+				return err
+			}
 			if err := l.removeSegmentFiles(s, report); err != nil {
 				return err
 			}
@@ -137,7 +158,9 @@ func (l *Log) removeStrayIndexes(indexes map[string]bool, report *Report) error 
 		delete(indexes, s.indexName())
 	}
 	for name := range indexes {
-		if err := l.files.FS().Remove(name); err != nil {
+		if err := l.files.FS().Remove(name); isNotExist(err) {
+			continue // it went with its segment
+		} else if err != nil {
 			return err
 		}
 		report.Removed = append(report.Removed, name)

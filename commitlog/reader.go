@@ -53,15 +53,21 @@ func (r *Reader) Read(buf []byte, until Position) (Run, error) {
 		if !r.next.Before(until) {
 			return Run{First: r.next, End: r.next}, nil
 		}
+		if !r.from.Before(until) { // what lies before it in the segment need not be sound
+			return Run{First: r.from, End: r.from}, nil
+		}
 		run, err := r.readSegment(buf, until)
 		if errors.Is(err, errReplaced) {
-			r.from, r.segment = r.next, nil
+			r.segment = nil
 			continue
+		}
+		if len(run.Bytes) > 0 {
+			r.from = run.End
 		}
 		if err != nil || len(run.Bytes) > 0 {
 			return run, err
 		}
-		more, err := r.nextSegment()
+		more, err := r.nextSegment(until)
 		if err != nil || !more {
 			return Run{First: r.next, End: r.next}, err
 		}
@@ -89,7 +95,10 @@ func (r *Reader) readSegment(buf []byte, until Position) (Run, error) {
 
 func (r *Reader) readFile(file io.ReaderAt, buf []byte, until Position) (Run, error) {
 	for {
-		limit := r.limit()
+		limit, err := r.limit()
+		if err != nil {
+			return Run{}, err
+		}
 		want := min(int64(len(buf)), limit-r.position)
 		if want <= 0 {
 			return Run{}, nil
@@ -99,22 +108,22 @@ func (r *Reader) readFile(file io.ReaderAt, buf []byte, until Position) (Run, er
 			return Run{}, fmt.Errorf("reading %s: %w", r.segment.name, err)
 		}
 		before := r.position
-		run, done, err := r.takeBatches(buf[:n], until)
+		run, done, err := r.takeBatches(buf[:n], until, limit)
 		if err != nil || done || len(run.Bytes) > 0 {
 			return run, err
 		}
 		if r.position == before { // not one whole batch, and nothing skipped
-			return Run{}, r.cutShort(buf[:n], limit)
+			return Run{}, r.cutShort(buf[:n], limit, int64(n) == want)
 		}
 	}
 }
 
-// takeBatches takes whole batches off b, which was read from the current position; done means that there is no more to
-// come below until in this segment.
-func (r *Reader) takeBatches(b []byte, until Position) (run Run, done bool, err error) {
+// takeBatches takes whole batches off b, which was read from the current position of a segment that ends at limit; done
+// means that there is no more to come below until in this segment.
+func (r *Reader) takeBatches(b []byte, until Position, limit int64) (run Run, done bool, err error) {
 	at, begin := 0, 0
 	for at < len(b) {
-		if b[at] == footerTag {
+		if b[at] == footerTag && r.position+int64(at-begin) == limit-segmentFooterSize {
 			done = true
 			break
 		}
@@ -132,6 +141,9 @@ func (r *Reader) takeBatches(b []byte, until Position) (run Run, done bool, err 
 			return Run{}, false, &CorruptError{File: r.segment.name, Position: r.position + int64(at-begin), Err: err}
 		}
 		if h.Seq >= until.Seq {
+			if at == begin {
+				r.next = until // what lies between was compacted away
+			}
 			done = true
 			break
 		}
@@ -164,16 +176,23 @@ func (r *Reader) follows(h *batch.Header) error {
 }
 
 // limit is how far the current segment may be read.
-func (r *Reader) limit() int64 {
+func (r *Reader) limit() (int64, error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
-	return r.segment.size
+	if r.log.closed {
+		return 0, ErrClosed
+	}
+	return r.segment.size, nil
 }
 
-// cutShort explains why no batch could be taken off b: it needs a larger buffer, or the file ends inside it.
-func (r *Reader) cutShort(b []byte, limit int64) error {
+// cutShort explains why no batch could be taken off b: it needs a larger buffer, if b is all that the buffer takes, or the
+// file ends inside it.
+func (r *Reader) cutShort(b []byte, limit int64, filled bool) error {
 	size, err := batch.Size(b)
-	if err == nil && int64(size) <= limit-r.position {
+	if filled && errors.Is(err, batch.ErrShort) {
+		size, err = batch.HeaderSize, nil // so much must be read to know
+	}
+	if filled && err == nil && int64(size) <= limit-r.position {
 		return &TooLargeError{Offset: r.next.Offset, SizeBytes: size}
 	}
 	if err == nil {

@@ -34,12 +34,14 @@ func (r *recovery) run() error {
 	}
 	for len(r.segments) > 0 {
 		s := r.segments[len(r.segments)-1]
-		t, err := r.segmentTail(s)
-		if err != nil {
-			return err
-		}
-		if t != nil {
-			return r.resume(t)
+		if !r.aboveSuspect(s) {
+			t, err := r.segmentTail(s)
+			if err != nil {
+				return err
+			}
+			if t != nil {
+				return r.resume(t)
+			}
 		}
 		// Nothing in the file was ever made durable, and the segment before it is whole.
 		if err := r.removeSegmentFiles(s, r.report); err != nil {
@@ -50,6 +52,24 @@ func (r *recovery) run() error {
 	}
 	r.end, r.durable = r.opts.Base, r.opts.Base
 	return r.FS().SyncDir(r.dir)
+}
+
+// aboveSuspect says whether all of a segment lies above the last good sync of a log of which one failed.
+func (r *recovery) aboveSuspect(s *segment) bool {
+	return len(r.segments) > 1 && r.mark != nil && r.mark.Suspect && s.base != r.mark.Segment && !s.base.Before(r.mark.Durable)
+}
+
+// clearSuspicion makes durable that what was suspect is gone: what is appended from now on is not to be cut by a later
+// start that finds the same mark.
+func (r *recovery) clearSuspicion() error {
+	l := r.Log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mark.Suspect = false
+	m := l.mark
+	m.LogName, m.Start, m.Compacted, m.Committed = r.mark.LogName, l.start, l.compacted, r.mark.Committed
+	l.opts.Marks.Put(m)
+	return l.opts.Marks.Flush()
 }
 
 // lostTail looks for the segment in which the mark lies. If it is gone and nothing comes after it, the log goes on at the
@@ -101,10 +121,14 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tail{segment: s, file: file, mark: Mark{Segment: s.base}}
+	t := &tail{segment: s, file: file, mark: Mark{Segment: s.base, generation: s.generation}}
 	known := r.mark
-	if known != nil && known.Segment != s.base {
+	if known != nil && (known.Segment != s.base || known.generation != s.generation) {
 		known = nil
+	}
+	// After a failed sync reads show what is not on the disk, and the next sync does not tell: none of it is believed.
+	if err := errors.Join(file.SyncData(), file.DropCache()); err != nil {
+		return nil, errors.Join(fmt.Errorf("syncing %s: %w", s.name, err), r.files.release(file))
 	}
 	found, err := r.readHeader(t, known != nil)
 	if err == nil && found {
@@ -151,7 +175,8 @@ func (r *recovery) mendHeader(t *tail, h segmentHeader, durable bool, why error)
 	}
 	e, err := newScanner(t.file, t.segment.name, segmentHeaderSize, size).next()
 	sound := err == nil && e.footer == nil && e.header.PartitionTag == r.tag && e.header.Seq == t.segment.base.Seq
-	if !sound && !durable {
+	placed := len(r.segments) == 1 && t.segment.base != r.opts.Base // all before is deleted: only the name says where the log is
+	if !sound && !durable && !placed {
 		return false, nil
 	}
 	if sound {
@@ -161,7 +186,11 @@ func (r *recovery) mendHeader(t *tail, h segmentHeader, durable bool, why error)
 		return false, fmt.Errorf("mending the header of %s: %w", t.segment.name, err)
 	}
 	t.created = h.created
-	r.report.Damaged = append(r.report.Damaged, &CorruptError{File: t.segment.name, Err: fmt.Errorf("mended: %w", why)})
+	if durable {
+		r.report.Damaged = append(r.report.Damaged, &CorruptError{File: t.segment.name, Err: fmt.Errorf("mended: %w", why)})
+	} else {
+		r.report.Mended = append(r.report.Mended, t.segment.name)
+	}
 	return true, nil
 }
 
@@ -173,11 +202,8 @@ func (r *recovery) recoverFile(t *tail, known *Mark) error {
 	}
 	if known != nil {
 		t.mark = *known
-	} else {
-		t.mark.Durable, t.mark.FilePosition = t.segment.base, segmentHeaderSize
-		if t.mark.last, err = r.lastBefore(t.segment); err != nil {
-			return err
-		}
+	} else if err := r.firstMark(t, size); err != nil {
+		return err
 	}
 	if err := r.takeIndex(t, min(size, t.mark.FilePosition)); err != nil {
 		return err
@@ -195,6 +221,26 @@ func (r *recovery) recoverFile(t *tail, known *Mark) error {
 		return reason // unreadable is not damaged: cut nothing
 	}
 	return r.cut(t, size, reason)
+}
+
+// firstMark is where a segment is read from of which no mark is known: its first batch, but for one that was rewritten.
+// That was sealed and durable before it got its name, so its footer says all.
+func (r *recovery) firstMark(t *tail, size int64) error {
+	if t.segment.generation > 0 {
+		f, err := r.readFooter(t.segment)
+		if err == nil && f.bytes == size-segmentFooterSize {
+			t.mark.Durable, t.mark.FilePosition, t.mark.sealed = f.end, size, true
+			t.mark.last, t.mark.records, t.mark.digest = f.last, f.records, f.digest
+			return nil
+		}
+		if err != nil && !IsDamage(err) {
+			return err
+		}
+	}
+	var err error
+	t.mark.Durable, t.mark.FilePosition = t.segment.base, segmentHeaderSize
+	t.mark.last, err = r.lastBefore(t.segment)
+	return err
 }
 
 // cut ends the file where the batches end, and makes it durable.
@@ -251,17 +297,25 @@ func (r *recovery) scan(t *tail, size int64) error {
 
 func (t *tail) takeFooter(f *segmentFooter) error {
 	m := &t.mark
-	if f.end != m.Durable || f.bytes != m.FilePosition || f.digest != m.digest || f.last.crc != m.last.crc {
+	matches := f.bytes == m.FilePosition && f.digest == m.digest
+	if t.segment.generation == 0 {
+		matches = matches && f.end == m.Durable && f.last.crc == m.last.crc
+	}
+	if !matches {
 		return fmt.Errorf("%w: the footer does not match the batches before it", batch.ErrCorrupt)
 	}
-	m.sealed = true
+	m.sealed, m.Durable, m.last = true, f.end, f.last
 	return nil
 }
 
 // takeBatch accounts for a batch if it follows from the one before it.
 func (r *recovery) takeBatch(t *tail, e *element) error {
 	h, m := &e.header, &t.mark
-	if err := follows(h, r.tag, m.Durable, m.last); err != nil {
+	end, last := m.Durable, m.last
+	if t.segment.generation > 0 { // seq may have holes, and the chain is broken at them
+		end, last.crc = Position{Seq: max(h.Seq, end.Seq), Offset: max(h.BaseOffset, end.Offset)}, 0
+	}
+	if err := follows(h, r.tag, end, last); err != nil {
 		return err
 	}
 	m.last = lastBatch{crc: h.HeaderCRC, time: h.Time, epoch: h.LeaderEpoch}

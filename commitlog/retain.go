@@ -3,6 +3,8 @@ package commitlog
 import (
 	"errors"
 	"time"
+
+	"github.com/trestlehq/trestle/proto/batch"
 )
 
 // Retention says what may be deleted. A limit of 0 is none.
@@ -29,7 +31,7 @@ func (l *Log) Retain(r Retention, now int64) (int64, error) {
 		start = max(start, young)
 	}
 	if r.Bytes > 0 {
-		kept, err := l.offsetOfLast(r.Bytes)
+		kept, err := l.offsetOfLast(r.Bytes, committed)
 		if err != nil {
 			return l.Start(), err
 		}
@@ -38,8 +40,12 @@ func (l *Log) Retain(r Retention, now int64) (int64, error) {
 	return l.SetStart(min(start, committed.Offset))
 }
 
-// offsetOfLast is the offset of the oldest batch from which on at most n bytes are stored.
-func (l *Log) offsetOfLast(n int64) (int64, error) {
+// offsetOfLast is the offset of the oldest batch from which on at most n bytes are stored up to the end.
+func (l *Log) offsetOfLast(n int64, end Position) (int64, error) {
+	last, err := l.search(func(h *batch.Header) bool { return h.Seq >= end.Seq })
+	if err != nil {
+		return 0, err
+	}
 	l.mu.Lock()
 	segments := l.segments
 	sizes := make([]int64, len(segments)) // of the batches
@@ -47,6 +53,12 @@ func (l *Log) offsetOfLast(n int64) (int64, error) {
 		sizes[i] = s.size - segmentHeaderSize
 		if s.sealed {
 			sizes[i] -= segmentFooterSize
+		}
+		if last.segment != nil && !s.base.Before(last.segment.base) { // what is not committed does not count
+			sizes[i] = 0
+			if s.base == last.segment.base {
+				sizes[i] = last.position - segmentHeaderSize
+			}
 		}
 	}
 	l.mu.Unlock()
@@ -122,7 +134,7 @@ func (l *Log) Purge(offset, now int64) (int64, error) {
 	return start, err
 }
 
-// roll ends the active segment, if it holds anything, and begins another.
+// roll ends the last segment, if it holds anything, and begins another.
 func (l *Log) roll(now int64) error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
@@ -131,10 +143,13 @@ func (l *Log) roll(now int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if l.active == nil || l.active.end == l.active.base {
+	if l.active == nil && l.empty() || l.active != nil && l.active.end == l.active.base {
 		return nil
 	}
-	err := l.seal()
+	var err error
+	if l.active != nil {
+		err = l.seal()
+	}
 	if err == nil {
 		err = l.beginSegment(now)
 	}
@@ -142,11 +157,11 @@ func (l *Log) roll(now int64) error {
 }
 
 // dropSegments deletes the segments that end at or before the log start: oldest first, and durably one by one, so that
-// no crash leaves a hole. The last one stays.
+// no crash leaves a hole. The last one stays, and its name is made durable before: it says where the log goes on.
 func (l *Log) dropSegments() error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
-	for {
+	for first := true; ; first = false {
 		l.mu.Lock()
 		if len(l.segments) < 2 || l.segments[0].end.Offset > l.start || l.committed.Before(l.segments[0].end) || l.closed {
 			l.mu.Unlock()
@@ -155,17 +170,31 @@ func (l *Log) dropSegments() error {
 		s := l.segments[0]
 		l.segments = l.segments[1:] // readers hold the slice: its elements never change
 		l.mu.Unlock()
+		if first {
+			if err := l.FS().SyncDir(l.dir); err != nil {
+				return err
+			}
+		}
 		if err := l.deleteSegment(s); err != nil {
 			return err
 		}
 	}
 }
 
-// deleteSegment removes the files of a segment that is no longer part of the log. Readers who are in it find out.
+// deleteSegment removes the files of a segment that is no longer part of the log. Readers who are in it find out. The key
+// goes last: no crash leaves values without it.
 func (l *Log) deleteSegment(s *segment) error {
 	err := l.files.remove(s.indexName())
 	if isNotExist(err) {
 		err = nil
 	}
-	return errors.Join(err, l.files.remove(s.name), l.FS().SyncDir(l.dir))
+	err = errors.Join(err, l.files.remove(s.name), l.FS().SyncDir(l.dir))
+	if err != nil {
+		return err
+	}
+	removed, err := l.removeKey(s)
+	if err != nil || !removed {
+		return err
+	}
+	return l.FS().SyncDir(l.dir)
 }

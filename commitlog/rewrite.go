@@ -16,7 +16,8 @@ type rewrite struct {
 	log            *Log
 	old            *segment
 	keys           *keyMap
-	dropTombstones int64 // tombstones that were appended up to then go, unix nanoseconds
+	mapped         Position // up to where keys has the keys
+	dropTombstones int64    // tombstones that were appended up to then go, unix nanoseconds
 
 	name    string // path of the new segment, once it is whole
 	file    *handle
@@ -33,7 +34,8 @@ func (w *rewrite) keep(r *Record) bool {
 	if r.Key == nil {
 		return true
 	}
-	if r.Tombstone && r.Time <= w.dropTombstones && !w.keys.superseded(r.Key, r.Offset) {
+	// Beyond mapped the records that a tombstone deletes are still there, and it must not go before them.
+	if r.Tombstone && r.Time <= w.dropTombstones && r.Offset < w.mapped.Offset {
 		return false
 	}
 	return !w.keys.superseded(r.Key, r.Offset)
@@ -194,7 +196,7 @@ func (w *rewrite) install() (bool, error) {
 		return false, errors.Join(l.files.remove(w.index.file.name), l.FS().Remove(w.name+tempSuffix))
 	}
 	if err := l.FS().Rename(w.name+tempSuffix, w.name); err != nil {
-		return false, err
+		return false, errors.Join(err, l.files.remove(w.index.file.name), l.FS().Remove(w.name+tempSuffix))
 	}
 	if err := l.FS().SyncDir(l.dir); err != nil {
 		return false, l.fail(err)

@@ -114,7 +114,7 @@ func (l *Log) withSegment(s *segment, use func(*scanner) error) error {
 }
 
 // OffsetAt is the offset of the first record that was appended at the time, unix nanoseconds, or after it; the next
-// offset if there is none.
+// offset if there is none. It may lie below the log start, in a segment that is still there.
 func (l *Log) OffsetAt(time int64) (int64, error) {
 	f, err := l.search(func(h *batch.Header) bool { return h.Time >= time })
 	return f.at.Offset, err

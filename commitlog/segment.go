@@ -43,4 +43,12 @@ func parseSegmentName(name string) (base Position, generation uint32, ok bool) {
 	return base, generation, same && base.Seq > 0 && base.Offset >= 0
 }
 
+func isIndexName(name string) bool {
+	stem, ok := strings.CutSuffix(name, indexSuffix)
+	if ok {
+		_, _, ok = parseSegmentName(stem + segmentSuffix)
+	}
+	return ok
+}
+
 func (s *segment) indexName() string { return strings.TrimSuffix(s.name, segmentSuffix) + indexSuffix }

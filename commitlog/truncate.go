@@ -30,7 +30,7 @@ func (l *Log) truncate(seq uint64) (Position, error) {
 	if err := l.usable(); err != nil {
 		return l.End(), err
 	}
-	if seq >= l.End().Seq {
+	if seq >= l.End().Seq || l.empty() {
 		return l.End(), nil
 	}
 	cut, err := l.stateBefore(seq)
@@ -46,17 +46,25 @@ func (l *Log) truncate(seq uint64) (Position, error) {
 	return cut.Durable, nil
 }
 
-// stateBefore is the mark that a log has that ends before that seq.
+// empty says whether the log has no segment.
+func (l *Log) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.segments) == 0
+}
+
+// stateBefore is the mark that a log has that ends before that seq. It lies in the segment that begins there, if one
+// does, so that a sealed segment stays sealed.
 func (l *Log) stateBefore(seq uint64) (Mark, error) {
 	l.mu.Lock()
 	segments := l.segments
 	l.mu.Unlock()
 	i := len(segments) - 1
-	for i > 0 && segments[i].base.Seq >= seq {
+	for i > 0 && segments[i].base.Seq > seq {
 		i--
 	}
 	s := segments[i]
-	m := Mark{Durable: s.base, Segment: s.base, FilePosition: segmentHeaderSize}
+	m := Mark{Durable: s.base, Segment: s.base, FilePosition: segmentHeaderSize, generation: s.generation}
 	if i > 0 {
 		footer, err := l.readFooter(segments[i-1])
 		if err != nil {
@@ -67,11 +75,17 @@ func (l *Log) stateBefore(seq uint64) (Mark, error) {
 	return m, l.withSegment(s, func(sc *scanner) error {
 		for {
 			e, err := sc.next()
-			if isEnd(err) || err == nil && (e.footer != nil || e.header.Seq >= seq) {
+			if isEnd(err) || err == nil && e.footer != nil {
 				return nil
 			}
 			if err != nil {
 				return err
+			}
+			if e.header.Seq == seq { // what was before it may have been compacted away
+				m.Durable = Position{Seq: seq, Offset: e.header.BaseOffset}
+			}
+			if e.header.Seq >= seq {
+				return nil
 			}
 			m.Durable = Position{Seq: e.header.Seq + 1, Offset: e.header.NextOffset()}
 			m.FilePosition = sc.position
@@ -82,21 +96,31 @@ func (l *Log) stateBefore(seq uint64) (Mark, error) {
 	})
 }
 
-// lowerMark makes durable that the log may end at m: a mark above the end would be taken for a loss.
+// lowerMark makes durable that the log may end at m: a mark above the end would be taken for a loss. If it fails the log is
+// as before.
 func (l *Log) lowerMark(m Mark) error {
 	l.mu.Lock()
-	lower := m.Durable.Before(l.mark.Durable)
-	if lower {
+	mark, committed, start, compacted := l.mark, l.committed, l.start, l.compacted
+	if m.Durable.Before(l.mark.Durable) {
 		l.mark = m
-		l.committed.Seq, l.committed.Offset = min(l.committed.Seq, m.Durable.Seq), min(l.committed.Offset, m.Durable.Offset)
-		l.start = min(l.start, m.Durable.Offset)
-		l.putMarkLocked()
 	}
+	if m.Durable.Before(l.committed) {
+		l.committed = m.Durable
+	}
+	l.start, l.compacted = min(l.start, m.Durable.Offset), min(l.compacted, m.Durable.Seq)
+	l.putMarkLocked()
 	l.mu.Unlock()
-	if !lower || l.opts.Marks == nil {
+	if l.opts.Marks == nil {
 		return nil
 	}
-	return l.opts.Marks.Flush()
+	err := l.opts.Marks.Flush() // also when it was lowered before: that flush may have failed
+	if err != nil {
+		l.mu.Lock()
+		l.mark, l.committed, l.start, l.compacted = mark, committed, start, compacted
+		l.putMarkLocked()
+		l.mu.Unlock()
+	}
+	return err
 }
 
 // cutAt removes the segments behind the one in which m lies, newest first, and ends that one at m. The caller holds
@@ -152,6 +176,9 @@ func (l *Log) openTail(s *segment, m Mark) (*activeSegment, error) {
 	err = file.Truncate(m.FilePosition)
 	if err == nil {
 		err = file.SyncData()
+	}
+	if err == nil {
+		err = l.FS().SyncDir(l.dir) // the file may be new, and no Sync to come knows
 	}
 	if err == nil {
 		err = r.takeIndex(t, m.FilePosition)

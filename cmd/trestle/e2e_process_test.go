@@ -60,9 +60,10 @@ func launch(t *testing.T, data string, flags ...string) *e2eServer {
 	if !slices.Contains(flags, "--nats") {
 		args = append(args, "--nats-listen", "127.0.0.1:0")
 	}
+	program := binary(t) // compiled first: that takes its time, and the server has its own
 	// The data folder comes by the environment, as it may.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
-	child, err := startChild(ctx, binary(t), append(args, flags...), append(os.Environ(), "TRESTLE_DATA_DIR="+data))
+	child, err := startChild(ctx, program, append(args, flags...), append(os.Environ(), "TRESTLE_DATA_DIR="+data))
 	if err != nil {
 		cancel()
 		t.Fatal(err)

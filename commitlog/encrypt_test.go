@@ -1,0 +1,788 @@
+package commitlog_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/commitlog/vfs"
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+const secretFolder = "log0"
+
+// secretOptions are those of a log with small segments and a master key on the file system.
+func secretOptions(fsys vfs.FS) commitlog.Options {
+	return commitlog.Options{
+		Files: commitlog.NewFiles(fsys, 16), Partition: [16]byte{1, 2, 3}, LogID: 4, SegmentBytes: 700, Key: masterKey(1),
+	}
+}
+
+func masterKey(seed byte) []byte { return bytes.Repeat([]byte{seed, ^seed}, commitlog.KeySize/2) }
+
+func openSecret(t testing.TB, dir string, opts commitlog.Options) *commitlog.Log {
+	t.Helper()
+	log, _, err := commitlog.Open(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func closeSecret(t testing.TB, log *commitlog.Log) {
+	t.Helper()
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// appendSecret appends the records as one batch, commits it, and returns where it went.
+func appendSecret(t testing.TB, log *commitlog.Log, records ...batch.Record) commitlog.Appended {
+	t.Helper()
+	a, err := log.Append(1, 1, secretBatch(records...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Commit(a.End)
+	return a
+}
+
+func secretBatch(records ...batch.Record) []byte {
+	var b batch.Builder
+	b.Reset([]byte("orders"))
+	for i := range records {
+		b.Append(&records[i])
+	}
+	return b.Finish(0)
+}
+
+func secretRecord(key string, i int) batch.Record {
+	return batch.Record{Key: []byte(key), Value: fmt.Appendf(nil, "value %d of %s%s", i, key, strings.Repeat(".", 100))}
+}
+
+// readSecret returns the records from the offset on, and the error that ended it.
+func readSecret(log *commitlog.Log, from int64) (all []batch.Record, err error) {
+	for r, err := range log.Records(context.Background(), from, false) {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, *ownBytes(&r.Record))
+	}
+	return all, nil
+}
+
+func checkSecret(t testing.TB, log *commitlog.Log, want ...batch.Record) {
+	t.Helper()
+	got, err := readSecret(log, log.Start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		want[i] = *ownBytes(&want[i])
+		want[i].Subject = []byte("orders")
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("records (-want +got):\n%s", diff)
+	}
+}
+
+func parsed(t testing.TB, b []byte) batch.Header {
+	t.Helper()
+	h, err := batch.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// storedBatch is the batch at the offset, as it is stored.
+func storedBatch(t testing.TB, log *commitlog.Log, offset int64) (batch.Header, []byte) {
+	t.Helper()
+	run, err := log.ReadFrom(offset).Read(make([]byte, 1<<20), log.End())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := batch.Parse(run.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, slices.Clone(run.Bytes[:h.Size])
+}
+
+func TestEncryptedValuesComeBack(t *testing.T) {
+	t.Parallel()
+	large := make([]byte, 300<<10)
+	for i := range large {
+		large[i] = byte(i * i >> 3)
+	}
+	many := make([]batch.Record, 500)
+	for i := range many {
+		many[i] = batch.Record{Key: fmt.Append(nil, i), Value: large[:i]}
+	}
+	for name, records := range map[string][]batch.Record{
+		"nil value":     {{Key: []byte("k")}},
+		"empty value":   {{Key: []byte("k"), Value: []byte{}}},
+		"no key":        {{Value: []byte("v")}},
+		"empty key":     {{Key: []byte{}, Value: []byte("v")}},
+		"large":         {{Key: []byte("k"), Value: large}},
+		"many":          many,
+		"nil among all": {{Value: []byte("a")}, {}, {Value: []byte{}}, {Key: []byte("k"), Tombstone: true}, {Value: []byte("b")}},
+		"everything": {{
+			Key: []byte("k"), Value: []byte("v"), Subject: []byte("own"), Reply: []byte("reply"), SchemaID: 7,
+			Headers: []batch.HeaderField{{Name: []byte(batch.MessageIDHeader), Value: []byte("1")}, {}, {Name: []byte("a")}},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := openSecret(t, secretFolder, secretOptions(vfs.NewMem(1)))
+			defer closeSecret(t, log)
+			appendSecret(t, log, secretRecord("before", 0))
+			sent := secretBatch(records...)
+			sentHeader := parsed(t, sent)
+			before := slices.Clone(sent)
+			at := appendSecret(t, log, records...).First
+			if _, err := log.Append(1, 1, sent); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(sent, before) {
+				t.Error("Append changed the batch that it was given")
+			}
+			h, stored := storedBatch(t, log, at.Offset)
+			checkStored(t, &h, stored, records)
+			plain, err := log.Decrypt(nil, &h, stored)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := parsed(t, plain)
+			if !bytes.Equal(got.BodyOf(plain), sentHeader.BodyOf(before)) {
+				t.Error("the body is not what was sent")
+			}
+			want := h
+			want.Attributes, want.Size, want.BodyCRC, want.HeaderCRC = sentHeader.Attributes, len(sent), sentHeader.BodyCRC, got.HeaderCRC
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("header (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// checkStored holds what is stored against what was sent: all but the values is the same, and no value is.
+func checkStored(t *testing.T, h *batch.Header, stored []byte, sent []batch.Record) {
+	t.Helper()
+	if h.Attributes&batch.Encrypted == 0 {
+		t.Error("the batch is not marked as encrypted")
+	}
+	records, err := h.RecordsOf(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sent {
+		var got batch.Record
+		if _, _, err := records.Next(&got); err != nil {
+			t.Fatal(err)
+		}
+		want := *ownBytes(&sent[i])
+		if len(want.Subject) == 0 {
+			want.Subject = []byte("orders")
+		}
+		if want.Value != nil && len(got.Value) != 1+8+12+len(want.Value)+16 || want.Value == nil && got.Value != nil {
+			t.Errorf("record %d: a value of %d bytes is stored in %d", i, len(want.Value), len(got.Value))
+		}
+		if len(want.Value) > 3 && bytes.Contains(got.Value, want.Value[:4]) {
+			t.Errorf("record %d: the value is stored as it is", i)
+		}
+		want.Value, got.Value = nil, nil
+		if diff := cmp.Diff(want, *ownBytes(&got)); diff != "" {
+			t.Errorf("record %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+func TestIteratorsDecrypt(t *testing.T) {
+	t.Parallel()
+	log := openSecret(t, secretFolder, secretOptions(vfs.NewMem(1)))
+	defer closeSecret(t, log)
+	var want []batch.Record
+	for i := range 20 {
+		want = append(want, secretRecord("k", i))
+		appendSecret(t, log, want[i])
+	}
+	if _, err := log.Append(2, 2, batch.AppendControl(nil, &batch.Control{Kind: batch.ControlEpoch, Epoch: 2})); err != nil {
+		t.Fatal(err)
+	}
+	log.Commit(log.End())
+	checkSecret(t, log, want...)
+	i := len(want)
+	for r, err := range log.RecordsBackwards(log.End().Offset) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i--; i < 0 || !bytes.Equal(r.Value, want[i].Value) {
+			t.Fatalf("backwards at offset %d: value %.20q, want that of record %d", r.Offset, r.Value, i)
+		}
+	}
+	if i != 0 {
+		t.Errorf("backwards: %d records are missing", i)
+	}
+}
+
+// TestUnknownFieldsStay: what a later version put into a record or beside it is stored and comes back as it was.
+func TestUnknownFieldsStay(t *testing.T) {
+	t.Parallel()
+	record := []byte("\x12\x01v\x7a\x02zz\x0a\x01k\x45abcd\x49abcdefgh\x50\x07\x12\x01w")
+	body := append([]byte("\x32\x03new\x0a"), byte(len(record)))
+	body = append(append(body, record...), "\x38\x01"...)
+	log := openSecret(t, secretFolder, secretOptions(vfs.NewMem(1)))
+	defer closeSecret(t, log)
+	sent := batch.Append(nil, &batch.Header{RecordCount: 1, Body: batch.BodyRecords, BodyCRC: batch.Checksum(body)}, body)
+	if _, err := log.Append(1, 1, sent); err != nil {
+		t.Fatal(err)
+	}
+	h, stored := storedBatch(t, log, 0)
+	if !bytes.Contains(stored, []byte("\x7a\x02zz\x0a\x01k\x45abcd\x49abcdefgh\x50\x07")) || bytes.Contains(stored, []byte("\x12\x01v")) {
+		t.Errorf("stored: %q", h.BodyOf(stored))
+	}
+	plain, err := log.Decrypt(nil, &h, stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := plain[batch.HeaderSize:]; !bytes.Equal(got, body) {
+		t.Errorf("decrypted: %q, want %q", got, body)
+	}
+}
+
+func FuzzEncryptedBody(f *testing.F) {
+	f.Add(secretBatch(secretRecord("k", 1), batch.Record{}, batch.Record{Value: []byte{}})[batch.HeaderSize:])
+	f.Add([]byte("\x0a\x06\x12\x01v\x12\x01w\x32\x00"))
+	f.Add([]byte("\x0a\x02\x10\x01"))
+	f.Add([]byte("\x8a\x00\x83\x00\x12\x01v"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		records, err := batch.ParseRecords(body)
+		if err != nil || records.Count == 0 || !records.Dense() {
+			return
+		}
+		log := openSecret(t, secretFolder, secretOptions(vfs.NewMem(1)))
+		defer closeSecret(t, log)
+		sent := batch.Append(nil, &batch.Header{
+			RecordCount: uint32(records.Count), LastOffsetDelta: int32(records.Count) - 1, Body: batch.BodyRecords, BodyCRC: batch.Checksum(body),
+		}, body)
+		_, appendErr := log.Append(1, 1, sent)
+		want, readErr := recordsOf(sent)
+		if appendErr != nil {
+			if readErr == nil {
+				t.Fatalf("can be read and is refused: %v", appendErr)
+			}
+			return
+		}
+		h, stored := storedBatch(t, log, 0)
+		plain, err := log.Decrypt([]byte("before"), &h, stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := recordsOf(plain)
+		if (err == nil) != (readErr == nil) {
+			t.Fatalf("decrypted: %v, as sent: %v", err, readErr)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("records (-sent +decrypted):\n%s", diff)
+		}
+	})
+}
+
+func recordsOf(b []byte) (all []batch.Record, err error) {
+	h, err := batch.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	records, err := h.RecordsOf(b)
+	for err == nil {
+		var r batch.Record
+		var ok bool
+		if _, ok, err = records.Next(&r); !ok {
+			break
+		}
+		all = append(all, *ownBytes(&r))
+	}
+	return all, err
+}
+
+// TestMixedLogs: a master key may come and go. What is plain is read without it, what is encrypted with it.
+func TestMixedLogs(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem(1)
+	var want []batch.Record
+	for round := range 6 {
+		opts := secretOptions(disk)
+		if round%2 == 0 {
+			opts.Key = nil
+		}
+		log := openSecret(t, secretFolder, opts)
+		for i := range 7 {
+			want = append(want, secretRecord("k", 10*round+i))
+			appendSecret(t, log, want[len(want)-1])
+		}
+		closeSecret(t, log)
+	}
+	log := openSecret(t, secretFolder, secretOptions(disk))
+	log.Commit(log.End())
+	checkSecret(t, log, want...)
+	closeSecret(t, log)
+
+	opts := secretOptions(disk)
+	opts.Key = nil
+	log = openSecret(t, secretFolder, opts)
+	defer closeSecret(t, log)
+	log.Commit(log.End())
+	for i := range want {
+		got, err := readSecret(log, int64(i))
+		switch plain := i/7%2 == 0; {
+		case plain && (len(got) == 0 || !bytes.Equal(got[0].Value, want[i].Value)):
+			t.Errorf("record %d is plain: got %d records and error %v", i, len(got), err)
+		case !plain && (len(got) != 0 || !errors.Is(err, commitlog.ErrNoKey)):
+			t.Errorf("record %d is encrypted: got %d records and error %v, want ErrNoKey", i, len(got), err)
+		}
+	}
+}
+
+func TestWrongKey(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem(1)
+	log := openSecret(t, secretFolder, secretOptions(disk))
+	appendSecret(t, log, secretRecord("k", 1))
+	closeSecret(t, log)
+	opts := secretOptions(disk)
+	opts.Key = masterKey(2)
+	log = openSecret(t, secretFolder, opts)
+	log.Commit(log.End())
+	got, err := readSecret(log, 0)
+	if len(got) != 0 || !errors.Is(err, commitlog.ErrWrongKey) || commitlog.IsDamage(err) || errors.Is(err, commitlog.ErrNoKey) {
+		t.Errorf("read %d records, error %v, want ErrWrongKey", len(got), err)
+	}
+	if _, err := log.Append(1, 1, secretBatch(secretRecord("k", 2))); !errors.Is(err, commitlog.ErrWrongKey) {
+		t.Errorf("append: got error %v, want ErrWrongKey", err)
+	}
+	closeSecret(t, log)
+	log = openSecret(t, secretFolder, secretOptions(disk))
+	defer closeSecret(t, log)
+	appendSecret(t, log, secretRecord("k", 3))
+	checkSecret(t, log, secretRecord("k", 1), secretRecord("k", 3))
+}
+
+// TestSwappedValues: a value is what it was under its own key in its own log, and nowhere else.
+func TestSwappedValues(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem(1)
+	log := openSecret(t, secretFolder, secretOptions(disk))
+	defer closeSecret(t, log)
+	appendSecret(t, log, secretRecord("alice", 1), secretRecord("bob", 2))
+	h, stored := storedBatch(t, log, 0)
+	records, err := recordsOf(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := func(records ...batch.Record) error {
+		plain, err := log.Decrypt(nil, &h, stored)
+		if err != nil || plain == nil {
+			t.Fatal(err)
+		}
+		b, bh := forge(t, &h, records...)
+		_, err = log.Decrypt(nil, &bh, b)
+		return err
+	}
+	if err := forged(records...); err != nil {
+		t.Fatalf("built anew and not changed: %v", err)
+	}
+	swapped := slices.Clone(records)
+	swapped[0].Value, swapped[1].Value = swapped[1].Value, swapped[0].Value
+	isCorrupt(t, "values swapped between keys", forged(swapped...), ".seg")
+
+	for name, change := range map[string]func(*commitlog.Options){
+		"another partition": func(o *commitlog.Options) { o.Partition[0] = 9 },
+		"another log":       func(o *commitlog.Options) { o.LogID = 9 },
+	} {
+		opts := secretOptions(disk)
+		change(&opts)
+		other := openSecret(t, "other/"+name, opts)
+		appendSecret(t, other, secretRecord("alice", 1), secretRecord("bob", 2))
+		oh, _ := storedBatch(t, other, 0)
+		b, bh := forge(t, &oh, records...)
+		_, err := other.Decrypt(nil, &bh, b)
+		isCorrupt(t, "values of "+name, err, ".key")
+		// The same with the key file brought along: it was wrapped for the log that it came from.
+		copyMem(t, disk, onlyKeyFile(t, disk, secretFolder), onlyKeyFile(t, disk, "other/"+name))
+		if _, err := other.Decrypt(nil, &bh, b); !errors.Is(err, commitlog.ErrWrongKey) {
+			t.Errorf("values of %s with their key file: got error %v, want ErrWrongKey", name, err)
+		}
+		closeSecret(t, other)
+	}
+}
+
+// forge builds an encrypted batch in the place of h from encrypted records.
+func forge(t *testing.T, h *batch.Header, records ...batch.Record) ([]byte, batch.Header) {
+	t.Helper()
+	built := secretBatch(records...)
+	bh, err := batch.Parse(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := *h
+	forged.BodyCRC = bh.BodyCRC
+	b := batch.Append(nil, &forged, bh.BodyOf(built))
+	if forged, err = batch.Parse(b); err != nil {
+		t.Fatal(err)
+	}
+	return b, forged
+}
+
+func isCorrupt(t *testing.T, name string, err error, suffix string) {
+	t.Helper()
+	var corrupt *commitlog.CorruptError
+	if !errors.As(err, &corrupt) || !strings.HasSuffix(corrupt.File, suffix) {
+		t.Errorf("%s: got error %v, want a CorruptError that names a %s file", name, err, suffix)
+	}
+}
+
+// TestDamagedValue: whatever byte of a value is not what it was, nothing wrong comes out, and the error says where.
+func TestDamagedValue(t *testing.T) {
+	t.Parallel()
+	log := openSecret(t, secretFolder, secretOptions(vfs.NewMem(1)))
+	defer closeSecret(t, log)
+	appendSecret(t, log, secretRecord("before", 0))
+	appendSecret(t, log, batch.Record{Key: []byte("k"), Value: []byte("value")})
+	h, stored := storedBatch(t, log, 1)
+	records, err := recordsOf(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound := records[0].Value
+	decrypt := func(value []byte) error {
+		b, bh := forge(t, &h, batch.Record{Key: []byte("k"), Value: value})
+		plain, err := log.Decrypt(nil, &bh, b)
+		if err != nil && plain != nil {
+			t.Errorf("an error and %d bytes", len(plain))
+		}
+		return err
+	}
+	if err := decrypt(sound); err != nil {
+		t.Fatal(err)
+	}
+	for i := range sound {
+		value := slices.Clone(sound)
+		value[i] ^= 1 << (i % 8)
+		err := decrypt(value)
+		var corrupt *commitlog.CorruptError
+		switch name := fmt.Sprintf("byte %d", i); {
+		case i == 0:
+			if !errors.Is(err, commitlog.ErrNewer) {
+				t.Errorf("%s: got error %v, want ErrNewer", name, err)
+			}
+		case i <= 8:
+			isCorrupt(t, name, err, ".key")
+		default:
+			isCorrupt(t, name, err, ".seg")
+			if errors.As(err, &corrupt); corrupt == nil || corrupt.Position < 200 || !errors.Is(err, batch.ErrCorrupt) {
+				t.Errorf("%s: got error %v, want ErrCorrupt at the place of the second batch", name, err)
+			}
+		}
+	}
+	for n := range len(sound) {
+		isCorrupt(t, fmt.Sprintf("%d bytes", n), decrypt(sound[:n]), ".seg")
+	}
+	appendSecret(t, log, secretRecord("after", 1)) // the log is none the worse for it
+}
+
+// TestNoPlainValueOnDisk looks for any eight bytes of any value, and for the master key, in every file.
+func TestNoPlainValueOnDisk(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	dir := t.TempDir()
+	opts := secretOptions(vfs.OS())
+	opts.SegmentBytes, opts.Codec, opts.Compress = 32<<10, flateCodec{}, true
+	log := openSecret(t, filepath.Join(dir, "log0"), opts)
+	runs := map[uint64]bool{binary.LittleEndian.Uint64(opts.Key): true}
+	for i := range 100 {
+		records := make([]batch.Record, 1+i%5)
+		for j := range records {
+			value := bytes.Repeat(fmt.Appendf(nil, "%016x", rng.Uint64()), 1+rng.IntN(40))
+			records[j] = batch.Record{Key: fmt.Append(nil, j), Value: value}
+			for at := 0; at+8 <= len(value); at++ {
+				runs[binary.LittleEndian.Uint64(value[at:])] = true
+			}
+		}
+		appendSecret(t, log, records...)
+		if i == 60 {
+			if _, err := log.Compact(t.Context(), commitlog.Compaction{MemoryBytes: 1 << 20}, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closeSecret(t, log)
+	if err := opts.Files.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		files++
+		contents, err := os.ReadFile(path)
+		for at := 0; at+8 <= len(contents); at++ {
+			if runs[binary.LittleEndian.Uint64(contents[at:])] {
+				t.Errorf("%s has eight bytes of a value at byte %d", path, at)
+			}
+		}
+		return err
+	})
+	if err != nil || files < 6 {
+		t.Errorf("looked through %d files: %v", files, err)
+	}
+}
+
+// TestCompactionNeedsNoKey: encrypted values are copied as they are, by a process that could not read them.
+func TestCompactionNeedsNoKey(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem(1)
+	log := openSecret(t, secretFolder, secretOptions(disk))
+	var want []batch.Record
+	for i := range 30 {
+		r := secretRecord("k"+fmt.Sprint(i%3), i)
+		appendSecret(t, log, r, secretRecord(fmt.Sprint("own", i), i))
+	}
+	closeSecret(t, log)
+	keysBefore := keyFiles(t, disk, secretFolder)
+	opts := secretOptions(disk)
+	opts.Key = nil
+	log = openSecret(t, secretFolder, opts)
+	log.Commit(log.End())
+	done, err := log.Compact(t.Context(), commitlog.Compaction{MemoryBytes: 1 << 20}, 1<<60)
+	if err != nil || done.Records == 0 || done.Segments < 5 {
+		t.Fatalf("compacted %+v: %v", done, err)
+	}
+	closeSecret(t, log)
+	if diff := cmp.Diff(keysBefore, keyFiles(t, disk, secretFolder)); diff != "" {
+		t.Errorf("key files (-before +after compaction):\n%s", diff)
+	}
+	log = openSecret(t, secretFolder, secretOptions(disk))
+	defer closeSecret(t, log)
+	log.Commit(log.End())
+	got, err := readSecret(log, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := map[string][]byte{}
+	for _, r := range got {
+		newest[string(r.Key)] = r.Value
+	}
+	for i := range 30 {
+		want = append(want, secretRecord(fmt.Sprint("own", i), i))
+	}
+	want = append(want, secretRecord("k0", 27), secretRecord("k1", 28), secretRecord("k2", 29))
+	for _, r := range want {
+		if !bytes.Equal(newest[string(r.Key)], r.Value) {
+			t.Errorf("key %s has value %.20q, want %.20q", r.Key, newest[string(r.Key)], r.Value)
+		}
+	}
+	if int64(len(got)) != 60-done.Records {
+		t.Errorf("%d records are left of 60 less %d", len(got), done.Records)
+	}
+}
+
+// flateCodec is a codec of the standard library.
+type flateCodec struct{}
+
+func (flateCodec) Encode(dst, src []byte) []byte {
+	out := bytes.NewBuffer(dst)
+	w, err := flate.NewWriter(out, flate.BestSpeed)
+	if err == nil {
+		_, err = w.Write(src)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func (flateCodec) Decode(dst, src []byte, limit int) ([]byte, error) {
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(src)), int64(limit)+1))
+	if err == nil && len(plain) > limit {
+		err = errors.New("too large")
+	}
+	return append(dst, plain...), err
+}
+
+// TestPackedBatchIsUnpackedToEncrypt: a batch that comes packed is stored with encrypted values and not packed.
+func TestPackedBatchIsUnpackedToEncrypt(t *testing.T) {
+	t.Parallel()
+	record := batch.Record{Key: []byte("k"), Value: bytes.Repeat([]byte("compressible "), 100)}
+	sent := secretBatch(record)
+	h, err := batch.Parse(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := flateCodec{}.Encode(nil, h.BodyOf(sent))
+	h.Attributes, h.Body, h.BodyCRC = batch.Zstd, batch.BodyPacked, batch.Checksum(body)
+	packed := batch.Append(nil, &h, body)
+
+	opts := secretOptions(vfs.NewMem(1))
+	log := openSecret(t, secretFolder, opts)
+	if _, err := log.Append(1, 1, packed); !errors.Is(err, commitlog.ErrNoCodec) || log.End() != commitlog.Origin {
+		t.Errorf("without a codec: got error %v, want ErrNoCodec", err)
+	}
+	closeSecret(t, log)
+	opts.Codec, opts.Compress = flateCodec{}, true
+	log = openSecret(t, secretFolder, opts)
+	defer closeSecret(t, log)
+	if _, err := log.Append(1, 1, packed); err != nil {
+		t.Fatal(err)
+	}
+	log.Commit(log.End())
+	stored, b := storedBatch(t, log, 0)
+	checkStored(t, &stored, b, []batch.Record{record})
+	if stored.Codec() != 0 {
+		t.Error("the batch is packed")
+	}
+	checkSecret(t, log, record)
+}
+
+func TestRefusedWithKey(t *testing.T) {
+	t.Parallel()
+	opts := secretOptions(vfs.NewMem(1))
+	opts.SegmentBytes = 1 << 20
+	log := openSecret(t, secretFolder, opts)
+	defer closeSecret(t, log)
+	appendSecret(t, log, secretRecord("k", 1))
+	_, stored := storedBatch(t, log, 0)
+	good := secretBatch(secretRecord("k", 2))
+	damaged := slices.Clone(good)
+	damaged[len(damaged)-1] ^= 1
+	badBody := []byte("\x0a\x02\x10\x01") // the value is a number
+	malformed := batch.Append(nil, &batch.Header{RecordCount: 1, Body: batch.BodyRecords, BodyCRC: batch.Checksum(badBody)}, badBody)
+	end := log.End()
+	for name, test := range map[string]struct {
+		b    []byte
+		want error
+	}{
+		"encrypted already":   {stored, nil},
+		"damaged":             {damaged, batch.ErrCorrupt},
+		"not a record":        {malformed, batch.ErrCorrupt},
+		"cut short":           {good[:len(good)-1], batch.ErrShort},
+		"followed by another": {append(slices.Clone(good), good...), batch.ErrCorrupt},
+	} {
+		_, err := log.Append(1, 1, secretBatch(secretRecord("k", 3)), test.b)
+		if err == nil || test.want != nil && !errors.Is(err, test.want) {
+			t.Errorf("%s: got error %v, want %v", name, err, test.want)
+		}
+		if log.End() != end {
+			t.Fatalf("%s: the log ends at %v, want %v", name, log.End(), end)
+		}
+	}
+	appendSecret(t, log, secretRecord("k", 4))
+	checkSecret(t, log, secretRecord("k", 1), secretRecord("k", 4))
+}
+
+// TestTooLargeWithKey: a batch that is as large as batches may be is larger with its value encrypted.
+func TestTooLargeWithKey(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a gigabyte")
+	}
+	value := make([]byte, batch.MaxSize-batch.HeaderSize-16)
+	body := batch.AppendRecord(make([]byte, 0, len(value)+16), &batch.Record{Value: value})
+	sent := batch.Append(nil, &batch.Header{RecordCount: 1, Body: batch.BodyRecords, BodyCRC: batch.Checksum(body)}, body)
+	log := openSecret(t, secretFolder, secretOptions(vfs.NewMem(1)))
+	defer closeSecret(t, log)
+	if _, err := log.Append(1, 1, sent); err == nil || !strings.Contains(err.Error(), "the largest is") {
+		t.Errorf("got error %v", err)
+	}
+	if end := log.End(); end != commitlog.Origin {
+		t.Errorf("the log ends at %v", end)
+	}
+}
+
+// TestDecryptBesideAppends reads while segments are begun, filled and dropped.
+func TestDecryptBesideAppends(t *testing.T) {
+	t.Parallel()
+	log := openSecret(t, secretFolder, secretOptions(vfs.NewMem(1)))
+	defer closeSecret(t, log)
+	var readers sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		readers.Go(func() {
+			for finished := false; !finished; {
+				select {
+				case <-done:
+					finished = true
+				default:
+				}
+				from := log.Start()
+				got, err := readSecret(log, from)
+				var gone *commitlog.RangeError
+				if err != nil && !errors.As(err, &gone) {
+					t.Errorf("reading: %v", err)
+				}
+				for i := range got {
+					if want := secretRecord("k", int(from)+i); !bytes.Equal(got[i].Value, want.Value) {
+						t.Errorf("offset %d has value %.20q, want %.20q", from+int64(i), got[i].Value, want.Value)
+					}
+				}
+			}
+		})
+	}
+	for i := range 300 {
+		appendSecret(t, log, secretRecord("k", i))
+		if i%20 == 19 {
+			if _, err := log.Retain(commitlog.Retention{Messages: 30}, 1); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	close(done)
+	readers.Wait()
+}
+
+func BenchmarkAppendWithKey(b *testing.B) {
+	for _, size := range []int{128, 1024} {
+		for name, key := range map[string][]byte{"plain": nil, "encrypted": masterKey(1)} {
+			b.Run(fmt.Sprintf("%s/100 values of %d", name, size), func(b *testing.B) {
+				opts := secretOptions(vfs.OS())
+				opts.Key, opts.SegmentBytes = key, 0
+				log := openSecret(b, filepath.Join(b.TempDir(), "log0"), opts)
+				defer closeSecret(b, log)
+				records := make([]batch.Record, 100)
+				for i := range records {
+					records[i] = batch.Record{Key: []byte("key"), Value: make([]byte, size)}
+				}
+				sent := secretBatch(records...)
+				b.SetBytes(int64(len(sent)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := log.Append(1, 1, sent); err != nil {
+						b.Fatal(err)
+					}
+					if log.SizeBytes() > 64<<20 { // no more of the disk than that
+						if _, err := log.Truncate(1); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
