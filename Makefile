@@ -15,7 +15,12 @@ BENCH   ?= .
 COUNT   ?= 6
 OLD     ?=
 NEW     ?=
+FUZZTIME ?= 30s
+REF     ?=
 SEGMENTS ?=
+SEEDS   ?= 10000
+FROM    ?= 0
+SEED    ?=
 
 # Pinned in .tools/go.mod, built when missing and when that file changes.
 TOOLS := $(addprefix $(BIN)/,benchstat buf golangci-lint protoc-gen-go protoc-gen-go-grpc)
@@ -117,11 +122,34 @@ bench: ## Run the benchmarks into .bin/bench/VERSION.txt (PKG=./... BENCH=regexp
 		tee "$(BIN)/bench/$$(git describe --tags --always --dirty).txt"
 
 .PHONY: bench-compare
-bench-compare: $(BIN)/benchstat ## Compare two such files (OLD=file NEW=file)
-	@if [ -z "$(OLD)" ] || [ -z "$(NEW)" ]; then \
-		echo "which two? make bench-compare OLD=.bin/bench/… NEW=.bin/bench/…" >&2; exit 2; \
-	fi
-	benchstat $(OLD) $(NEW)
+bench-compare: $(BIN)/benchstat ## Compare two such files (OLD=file NEW=file), or REF with what is here (REF=main PKG=./commitlog BENCH=regexp)
+	@old=$(OLD) new=$(NEW); \
+	if [ -n "$(REF)" ]; then \
+		rm -rf $(BIN)/ref && mkdir -p $(BIN)/ref $(BIN)/bench; \
+		git archive "$(REF)" | tar -x -C $(BIN)/ref; \
+		old=$(BIN)/bench/ref.txt new=$(BIN)/bench/here.txt; \
+		(cd $(BIN)/ref && go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG)) >$$old; \
+		go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) >$$new; \
+		rm -rf $(BIN)/ref; \
+	elif [ -z "$$old" ] || [ -z "$$new" ]; then \
+		echo "which two? make bench-compare OLD=.bin/bench/… NEW=.bin/bench/…, or REF=main" >&2; exit 2; \
+	fi; \
+	benchstat "$$old" "$$new"
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for a while, one after the other (PKG=./... FUZZTIME=30s)
+	@for package in $$(go list $(PKG)); do \
+		targets=$$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); \
+		for target in $$targets; do \
+			echo "fuzz $$package $$target"; \
+			go test -run "^$$target\$$" -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: sim-log
+sim-log: ## Hold logs against a model through random histories and crashes (SEEDS=10000 FROM=0), or replay one (SEED=n)
+	@SIM_LOG_SEEDS=$(SEEDS) SIM_LOG_FROM=$(FROM) SIM_LOG_SEED=$(SEED) \
+		go test -count 1 -timeout 0 -run '^TestModel$$' -v ./commitlog
 
 .PHONY: tools
 tools: $(TOOLS) ## Build the pinned tools into .bin

@@ -1,9 +1,9 @@
 package commitlog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"time"
 
@@ -169,7 +169,12 @@ func (a *activeSegment) add(h *batch.Header, position int64) {
 
 // updateDigest adds the header CRC of a batch to the digest of those before it.
 func updateDigest(digest, headerCRC uint32) uint32 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], headerCRC)
-	return batch.UpdateChecksum(digest, b[:])
+	crc := ^digest
+	for range 4 { // byte by byte, because a slice would be allocated for each batch
+		crc = castagnoli[byte(crc)^byte(headerCRC)] ^ crc>>8
+		headerCRC >>= 8
+	}
+	return ^crc
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)

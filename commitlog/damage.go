@@ -42,6 +42,9 @@ func (r *Reader) SkipDamage() (Position, error) {
 // there is none; else the reader stands before it.
 func (r *Reader) soundBatch() (Position, error) {
 	var found Position
+	if _, err := r.limit(); err != nil {
+		return found, err
+	}
 	err := r.log.withSegment(r.segment, func(sc *scanner) error {
 		for at := max(r.position+1, segmentHeaderSize); at < sc.size; {
 			sc.position = at
@@ -79,7 +82,8 @@ func (r *Reader) soundAt(sc *scanner) (batch.Header, bool) {
 	at := newScanner(sc.file, sc.name, sc.position, sc.size)
 	at.chunk = indexInterval
 	e, err := at.next()
-	ok := err == nil && e.footer == nil && e.header.PartitionTag == r.log.tag && e.header.Seq >= r.next.Seq
+	ok := err == nil && e.footer == nil && e.header.PartitionTag == r.log.tag &&
+		e.header.Seq >= r.next.Seq && e.header.Seq < r.end.Seq
 	return e.header, ok
 }
 

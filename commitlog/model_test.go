@@ -82,7 +82,7 @@ func simulateAll(from, seeds uint64) (stats simStats, failures []simFailure) {
 }
 
 // defaultSeeds is how many histories a plain run of the test has.
-const defaultSeeds = 2000
+const defaultSeeds = 1000
 
 func simulate(seed uint64) (*sim, error) {
 	s := newSim(seed)

@@ -70,12 +70,11 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 		}
 	}
 	err = r.run()
-	l.start, l.compacted = min(l.start, l.end.Offset), min(l.compacted, l.end.Seq)
 	if err == nil {
 		err = l.removeStrayKeys(keys, &report)
 	}
-	if err == nil && r.mark != nil && r.mark.Suspect {
-		err = r.clearSuspicion()
+	if err == nil && r.mark != nil {
+		err = r.correctMark()
 	}
 	if err != nil {
 		return nil, report, fmt.Errorf("opening the log in %s: %w", dir, err)
@@ -133,6 +132,9 @@ func (l *Log) orderSegments(report *Report) error {
 	slices.SortFunc(l.segments, func(a, b *segment) int { return strings.Compare(a.name, b.name) })
 	kept := l.segments[:0]
 	for i, s := range l.segments {
+		if i > 0 && l.segments[i-1].base != s.base && !follow(l.segments[i-1].base, s.base) {
+			return fmt.Errorf("%s and %s are not of one log; move the one away that does not belong here", l.segments[i-1].name, s.name)
+		}
 		if i+1 < len(l.segments) && l.segments[i+1].base == s.base {
 			if err := l.FS().SyncDir(l.dir); err != nil { // the new one's name may not be durable yet
 				return err
@@ -151,6 +153,9 @@ func (l *Log) orderSegments(report *Report) error {
 	l.segments = kept
 	return nil
 }
+
+// follow says whether segments that begin at these places may be neighbours.
+func follow(a, b Position) bool { return a.Before(b) && a.Offset <= b.Offset }
 
 // removeStrayIndexes removes indexes of segments that are not there.
 func (l *Log) removeStrayIndexes(indexes map[string]bool, report *Report) error {

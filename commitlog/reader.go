@@ -18,6 +18,7 @@ type Reader struct {
 	position int64    // in the segment's file
 	from     Position // batches before it are skipped; Seq 0: decided by Offset
 	next     Position // of the batch at position; of the first one behind it where compaction removed it
+	end      Position // of the segment when limit was called last: no batch of it lies there or behind
 }
 
 // Run is what one call of Read returns: batches one behind the other, all of which have passed their CRCs.
@@ -169,19 +170,20 @@ func (r *Reader) follows(h *batch.Header) error {
 	if h.PartitionTag != r.log.tag {
 		return fmt.Errorf("%w: batch of another log", batch.ErrCorrupt)
 	}
-	if h.Seq < r.next.Seq || h.Seq > r.next.Seq && r.segment.generation == 0 {
+	if h.Seq < r.next.Seq || h.Seq > r.next.Seq && r.segment.generation == 0 || !(Position{Seq: h.Seq}).Before(r.end) {
 		return fmt.Errorf("%w: seq %d where %d is expected", batch.ErrCorrupt, h.Seq, r.next.Seq)
 	}
 	return nil
 }
 
-// limit is how far the current segment may be read.
+// limit is how far the current segment may be read. It takes note of its end.
 func (r *Reader) limit() (int64, error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	if r.log.closed {
 		return 0, ErrClosed
 	}
+	r.end = r.segment.end
 	return r.segment.size, nil
 }
 
@@ -215,7 +217,7 @@ func (r *Reader) gone(err error) error {
 	if l.closed {
 		return ErrClosed
 	}
-	if r.next.Before(l.firstLocked()) {
+	if r.next.Before(l.firstLocked()) && !(r.from.Seq != 0 && r.next.Before(r.from)) { // from was not come to yet
 		return l.rangeErrorLocked(r.next.Offset)
 	}
 	if !slices.Contains(l.segments, r.segment) {

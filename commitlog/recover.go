@@ -59,15 +59,21 @@ func (r *recovery) aboveSuspect(s *segment) bool {
 	return len(r.segments) > 1 && r.mark != nil && r.mark.Suspect && s.base != r.mark.Segment && !s.base.Before(r.mark.Durable)
 }
 
-// clearSuspicion makes durable that what was suspect is gone: what is appended from now on is not to be cut by a later
-// start that finds the same mark.
-func (r *recovery) clearSuspicion() error {
+// correctMark replaces a mark that says more than holds now. What was suspect is gone: what is appended from now on is not
+// to be cut by a later start that finds the same mark. And if the log start lay above what a crash left, it is not to
+// hide what takes those offsets next.
+func (r *recovery) correctMark() error {
 	l := r.Log
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mark.Suspect = false
+	start, compacted := min(l.start, l.end.Offset), min(l.compacted, l.end.Seq)
+	if !r.mark.Suspect && start == l.start && compacted == l.compacted {
+		l.mu.Unlock()
+		return nil
+	}
+	l.start, l.compacted, l.mark.Suspect = start, compacted, false
 	m := l.mark
-	m.LogName, m.Start, m.Compacted, m.Committed = r.mark.LogName, l.start, l.compacted, r.mark.Committed
+	m.LogName, m.Start, m.Compacted, m.Committed = r.mark.LogName, start, compacted, r.mark.Committed
+	l.mu.Unlock()
 	l.opts.Marks.Put(m)
 	return l.opts.Marks.Flush()
 }
@@ -77,7 +83,7 @@ func (r *recovery) clearSuspicion() error {
 func (r *recovery) lostTail() bool {
 	from := r.opts.Base
 	if n := len(r.segments); n > 0 {
-		if !r.segments[n-1].base.Before(r.mark.Segment) {
+		if !follow(r.segments[n-1].base, r.mark.Segment) {
 			return false
 		}
 		from = r.mark.Segment
@@ -97,7 +103,7 @@ func (r *recovery) resume(t *tail) error {
 	l := r.Log
 	l.last, l.end, l.durable, l.mark = t.mark.last, t.mark.Durable, t.mark.Durable, t.mark
 	t.segment.end = t.mark.Durable
-	if !t.clean {
+	if !t.clean || len(r.report.Removed) > 0 { // what was removed must not come back
 		if err := r.FS().SyncDir(l.dir); err != nil {
 			return err
 		}

@@ -42,7 +42,8 @@ type sim struct {
 	durable   commitlog.Position
 	committed commitlog.Position
 	start     int64
-	promised  int64 // log start that no crash may lower
+	opened    commitlog.Position // where the log began when it was opened
+	promised  int64              // log start that no crash may lower
 	readOnly  bool
 
 	// What may have become of an operation that a crash interrupted.
@@ -57,7 +58,7 @@ type sim struct {
 	after      *vfs.Mem
 	killed     bool
 	operations int
-	failing    bool           // the next SyncData fails
+	failing    int            // so many SyncData fail
 	syncFailed bool           // one did since the log was opened
 	full       bool           // the disk has a capacity
 	calm       bool           // no crash but that which the test asks for
@@ -174,8 +175,8 @@ func (s *sim) watch() {
 	disk := s.disk
 	disk.OnOp(func(op vfs.Op) error {
 		s.operations++
-		if op.Kind == vfs.OpSyncData && s.failing {
-			s.failing, s.syncFailed = false, true
+		if op.Kind == vfs.OpSyncData && s.failing > 0 {
+			s.failing, s.syncFailed = s.failing-1, true
 			s.stats.failedSyncs++
 			s.note("    sync of %s fails", filepath.Base(op.Name))
 		}
@@ -220,7 +221,7 @@ func (s *sim) reopen() {
 	lost := s.syncFailed // nothing that was written is lost with the process, unless
 	for {
 		if s.after != nil {
-			s.disk, s.after, s.failing = s.after, nil, false
+			s.disk, s.after, s.failing = s.after, nil, 0
 			lost = lost || !s.killed || s.syncFailed
 			s.watch()
 		}
@@ -288,7 +289,7 @@ func (s *sim) resumed(clean bool) {
 	if end.Seq < s.least {
 		s.fail("the log ends at %v after a crash, seq %d was promised", end, s.least)
 	}
-	if clean && end != s.end() {
+	if clean && end.Seq < s.firm(s.end().Seq) {
 		s.fail("the log ends at %v after it was closed at %v", end, s.end())
 	}
 	if s.end().Before(end) || end != s.at(end.Seq) {
@@ -303,6 +304,7 @@ func (s *sim) resumed(clean bool) {
 		s.fail("durable is %v after opening, end %v", got, end)
 	}
 	s.checkAll(s.removing)
+	s.opened = s.first()
 	s.durable, s.committed, s.start, s.most = end, commitlog.Position{}, start, start
 	s.promised, s.least, s.removing = min(s.promised, end.Offset), end.Seq, nil
 	if n := len(s.batches); n > 0 {

@@ -147,7 +147,6 @@ func (s *sim) follow() {
 			s.fail("reading on at seq %d: %v", r.next, err)
 		case len(run.Bytes) == 0:
 			s.expect("reading on", nil, s.span(r.next, until.Seq))
-			r.next = max(r.next, until.Seq)
 			return
 		}
 		s.expect("reading on", s.split(run), s.span(r.next, run.End.Seq))

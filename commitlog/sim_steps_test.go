@@ -28,7 +28,7 @@ func simSteps() []simStep {
 		{"compact", 6, (*sim).compact},
 		{"read-only", 2, (*sim).switchReadOnly},
 		{"fill the disk", 3, (*sim).fillDisk},
-		{"fail a sync", 2, func(s *sim) { s.failing = true; s.disk.FailNextSync("") }},
+		{"fail a sync", 2, func(s *sim) { s.failing++; s.disk.FailNextSync("") }},
 		{"crash", 3, func(s *sim) { s.cut(s.disk) }},
 		{"crash soon", 5, func(s *sim) { s.countdown = 1 + s.rng.IntN(25) }},
 		{"close", 3, (*sim).closeLog},

@@ -37,6 +37,11 @@ func (l *Log) truncate(seq uint64) (Position, error) {
 	if err != nil {
 		return l.End(), fmt.Errorf("truncating to seq %d: %w", seq, err)
 	}
+	l.mu.Lock()
+	if l.mark.Durable == cut.Durable {
+		cut.last = l.mark.last
+	}
+	l.mu.Unlock()
 	if err := l.lowerMark(cut); err != nil {
 		return l.End(), fmt.Errorf("truncating to seq %d: %w", seq, err)
 	}
@@ -85,6 +90,9 @@ func (l *Log) stateBefore(seq uint64) (Mark, error) {
 				m.Durable = Position{Seq: seq, Offset: e.header.BaseOffset}
 			}
 			if e.header.Seq >= seq {
+				if i == 0 && e.header.Seq == s.base.Seq { // there is no footer before it
+					m.last.crc = e.header.PreviousCRC
+				}
 				return nil
 			}
 			m.Durable = Position{Seq: e.header.Seq + 1, Offset: e.header.NextOffset()}

@@ -18,7 +18,8 @@ import (
 // before anything is dropped.
 const (
 	natsMaxPending    = 256 << 20
-	natsWriteDeadline = time.Minute
+	natsWriteDeadline = time.Minute // after that the write is tried again: a reader that is slow is not cut off for it
+	natsPingInterval  = time.Hour   // whoever does not read does not answer, either; TCP finds peers that are dead
 	natsStartTimeout  = 10 * time.Second
 )
 
@@ -46,6 +47,7 @@ func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (
 		ServerName: name, Host: hostName, Port: port,
 		NoSigs: true, NoSystemAccount: true,
 		MaxPayload: host.MaxMessageBytes, MaxPending: natsMaxPending, WriteDeadline: natsWriteDeadline,
+		WriteTimeout: natsserver.WriteTimeoutPolicyRetry, PingInterval: natsPingInterval,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
@@ -70,6 +72,26 @@ func portFree(ctx context.Context, address string) error {
 }
 
 func (n *embeddedNATS) address() string { return n.server.Addr().String() }
+
+// disconnectOthers ends all connections but ours. What their clients have got confirmed is on its way to us by then;
+// whatever they publish next is not confirmed any more, so they know.
+func (n *embeddedNATS) disconnectOthers(ours uint64) error {
+	const page = 1024
+	for offset := 0; ; offset += page {
+		connections, err := n.server.Connz(&natsserver.ConnzOptions{Offset: offset, Limit: page})
+		if err != nil {
+			return fmt.Errorf("listing the connections of the embedded NATS: %w", err)
+		}
+		for _, c := range connections.Conns {
+			if c.Cid != ours {
+				_ = n.server.DisconnectClientByID(c.Cid) // it may have gone by itself
+			}
+		}
+		if len(connections.Conns) < page {
+			return nil
+		}
+	}
+}
 
 // stop ends the server and waits for it.
 func (n *embeddedNATS) stop() {

@@ -69,7 +69,7 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	if err != nil {
 		return err
 	}
-	source, err := s.connectNATS(ctx, config)
+	source, refuse, err := s.connectNATS(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -87,6 +87,7 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 		return err
 	}
 	s.onStop(streams.Close)
+	s.onStop(refuse)
 
 	grpcServer := rpc.Serve(listeners.take(grpcPort), rpc.Config{Streams: streams, Broker: folder.Broker, Logger: config.Logger})
 	s.onStop(grpcServer.Shutdown)
@@ -95,26 +96,35 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	return nil
 }
 
-// connectNATS connects to the NATS that the configuration names, or starts one.
-func (s *Server) connectNATS(ctx context.Context, config *Config) (*capture.Source, error) {
+// connectNATS connects to the NATS that the configuration names, or starts one. Refuse makes an embedded one take nothing
+// more from publishers, before the captures are drained.
+func (s *Server) connectNATS(ctx context.Context, config *Config) (source *capture.Source, refuse func(context.Context) error, err error) {
+	refuse = func(context.Context) error { return nil }
 	urls := strings.Join(config.NATSURLs, ",")
 	if urls == "" {
 		nats, err := startNATS(ctx, config.NATSListen, s.ready.ID, config.Logger)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		s.onStop(func(context.Context) error { nats.stop(); return nil })
 		urls = "nats://" + nats.address()
+		refuse = func(context.Context) error {
+			ours, err := source.ClientID()
+			if err != nil {
+				return err
+			}
+			return nats.disconnectOthers(ours)
+		}
 	}
 	s.ready.NATS = urls
-	source, err := capture.Connect(ctx, capture.Config{
+	source, err = capture.Connect(ctx, capture.Config{
 		URLs: urls, Name: "trestle " + s.ready.ID, MaxMessageBytes: host.MaxMessageBytes, Logger: config.Logger,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.onStop(func(context.Context) error { source.Close(); return nil })
-	return source, nil
+	return source, refuse, nil
 }
 
 // Ports that a broker listens on, besides that of its embedded NATS.

@@ -10,7 +10,7 @@ type Summary struct {
 }
 
 // CheckRecords looks through encoded Records that a client sent, down to the last header, and refuses what may not be
-// stored as a batch's body. It calls each, unless that is nil, with every record, defaults filled in, and refuses what
+// stored as a batch's body, fields that are not known here among it: what they will mean one day must not be stored today. It calls each, unless that is nil, with every record, defaults filled in, and refuses what
 // each refuses; the record is each's until it returns.
 func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 	var s Summary
@@ -22,6 +22,8 @@ func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 		return s, fmt.Errorf("records: %w: there is no record", ErrCorrupt)
 	case !records.Dense():
 		return s, fmt.Errorf("records: %w: offset deltas are set by compaction only", ErrCorrupt)
+	case records.unknown != 0:
+		return s, fmt.Errorf("records: %w: field %d is not known", ErrVersion, records.unknown)
 	}
 	s.Count = records.Count
 	var rec Record
@@ -33,6 +35,9 @@ func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 		if err := records.parse(content, &rec); err != nil {
 			return s, err
 		}
+		if err := onlyKnown(content, recordSchemaID); err != nil {
+			return s, fmt.Errorf("record %d: %w", records.index-1, err)
+		}
 		s.HasMessageIDs = s.HasMessageIDs || rec.MessageID() != nil
 		s.LargestRecord = max(s.LargestRecord, len(content))
 		if each == nil {
@@ -42,4 +47,24 @@ func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 			return s, fmt.Errorf("record %d: %w", records.index-1, err)
 		}
 	}
+}
+
+// onlyKnown refuses fields above highest in an encoded record or header, whose form was checked before.
+func onlyKnown(b []byte, highest uint32) error {
+	for len(b) > 0 {
+		f, n, err := readField(b)
+		if err != nil {
+			return err
+		}
+		if f.num > highest {
+			return fmt.Errorf("%w: field %d is not known", ErrVersion, f.num)
+		}
+		if highest == recordSchemaID && f.num == recordHeader {
+			if err := onlyKnown(f.content, headerValue); err != nil {
+				return err
+			}
+		}
+		b = b[n:]
+	}
+	return nil
 }

@@ -20,6 +20,8 @@ type Records struct {
 	delta  int32  // of the record that Next returned last
 	last   int32  // largest offset delta that a record may have
 	index  int    // of the record that Next will return
+
+	unknown uint32 // number of a field that is not known here; 0: none
 }
 
 // ParseRecords looks through the encoded Records in body: the form of its top level is checked, that of each record
@@ -46,6 +48,8 @@ func ParseRecords(body []byte) (Records, error) {
 			r.Subject = f.content
 		case recordsReply:
 			r.Reply = f.content
+		default:
+			r.unknown = f.num
 		}
 		at += n
 	}

@@ -16,8 +16,8 @@ func Select(dst []byte, h *Header, b []byte, keep func(offset int64, record []by
 		return dst, err
 	}
 	start := len(dst)
-	dst = append(dst, headerTemplate[:]...)
-	dst = records.appendDefaults(dst)
+	dst = append(dst, b[:h.HeaderSize]...)
+	dst = records.appendCommon(dst)
 	var deltas []int32
 	for {
 		content, delta, ok, err := records.NextRaw()
@@ -41,14 +41,20 @@ func Select(dst []byte, h *Header, b []byte, keep func(offset int64, record []by
 	return finishSelection(dst, start, h, len(deltas))
 }
 
+// finishSelection completes the batch from start on, whose header is a copy of that of the batch it was selected from, with
+// whatever a later version has put into it. Of h it takes what a selection changes.
 func finishSelection(dst []byte, start int, h *Header, count int) ([]byte, error) {
-	if len(dst)-start > MaxSize {
-		return dst[:start], fmt.Errorf("batch of %d bytes: the largest is %d", len(dst)-start, MaxSize)
+	b := dst[start:]
+	if len(b) > MaxSize {
+		return dst[:start], fmt.Errorf("batch of %d bytes: the largest is %d", len(b), MaxSize)
 	}
-	selected := *h
-	selected.RecordCount = uint32(count)
-	selected.BodyCRC = Checksum(dst[start+HeaderSize:])
-	putHeader(dst[start:], &selected)
+	PutPaddedLength(b[atLength:], len(b)-elementPrefix)
+	PutPaddedLength(b[h.HeaderSize-paddedLen:], len(b)-h.HeaderSize)
+	put32(b[atBodyCRC:], Checksum(b[h.HeaderSize:]))
+	put32(b[atRecordCount:], uint32(count))
+	put32(b[atLastOffsetDelta:], uint32(h.LastOffsetDelta))
+	put64(b[atBaseOffset:], uint64(h.BaseOffset))
+	seal(b)
 	return dst, nil
 }
 
@@ -63,8 +69,8 @@ func Cut(dst []byte, h *Header, b []byte, from, to int64) ([]byte, error) {
 		return dst, err
 	}
 	start := len(dst)
-	dst = append(dst, headerTemplate[:]...)
-	dst = records.appendDefaults(dst)
+	dst = append(dst, b[:h.HeaderSize]...)
+	dst = records.appendCommon(dst)
 	var deltas []int32
 	for {
 		content, delta, ok, err := records.NextRaw()
@@ -96,12 +102,18 @@ func Cut(dst []byte, h *Header, b []byte, from, to int64) ([]byte, error) {
 	return finishSelection(dst, start, &cut, len(deltas))
 }
 
-func (r *Records) appendDefaults(dst []byte) []byte {
-	if len(r.Subject) > 0 {
-		dst = appendBytesField(dst, recordsSubject, r.Subject)
-	}
-	if len(r.Reply) > 0 {
-		dst = appendBytesField(dst, recordsReply, r.Reply)
+// appendCommon appends what the records of a batch have in common: all fields but the records and their offsets, also
+// those that are not known here.
+func (r *Records) appendCommon(dst []byte) []byte {
+	for at := 0; at < len(r.body); {
+		f, n, err := readField(r.body[at:])
+		if err != nil { // ParseRecords has read all of them
+			return dst
+		}
+		if f.num != recordsRecord && f.num != recordsDeltas {
+			dst = append(dst, r.body[at:at+n]...)
+		}
+		at += n
 	}
 	return dst
 }

@@ -47,6 +47,8 @@ type PublishRequest struct {
 	ProducerSequence uint32
 	// RecordsCRC is the CRC-32C of Records; nil: not known.
 	RecordsCRC *uint32
+	// Unknown is the number of a field that came and is not known here; 0: none. It is not sent.
+	Unknown int32
 }
 
 func (r *PublishRequest) marshal() (mem.BufferSlice, error) {
@@ -125,6 +127,8 @@ func (r *PublishRequest) set(f *field) error {
 		r.ProducerSequence = uint32(f.varint())
 	case place{publishRecordsCRC, protowire.Fixed32Type}:
 		r.RecordsCRC = new(f.fixed32())
+	default:
+		r.Unknown = max(r.Unknown, int32(f.number))
 	}
 	return nil
 }

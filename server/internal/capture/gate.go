@@ -70,9 +70,12 @@ func (g *gate) close() {
 // dialTimeout bounds a connection attempt.
 const dialTimeout = 2 * time.Second
 
+// keepAlive finds a dead peer in about ten seconds, whether the gate is open or shut.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3}
+
 // Dial makes the gate a dialer of nats.go.
 func (g *gate) Dial(network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).Dial(network, address)
+	conn, err := (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}).Dial(network, address)
 	if err != nil {
 		return nil, err
 	}

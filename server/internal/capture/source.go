@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,6 +33,9 @@ type Config struct {
 	Logger          *slog.Logger
 }
 
+// noPings is longer than any connection lasts.
+const noPings = 365 * 24 * time.Hour
+
 // Source is a connection to NATS. It is safe for concurrent use.
 type Source struct {
 	conn   *nats.Conn
@@ -52,7 +56,7 @@ func Connect(ctx context.Context, config Config) (*Source, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectBufSize(-1),
-		nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(3), // an answer waits behind what is pending
+		nats.PingInterval(noPings), // their answers wait behind the gate; the dialer's keep-alive finds dead peers
 		nats.SetCustomDialer(s.gate),
 		nats.ErrorHandler(s.onError),
 		nats.DisconnectErrHandler(s.onDisconnect),
@@ -112,6 +116,7 @@ type Subscription struct {
 	source *Source
 	subs   []*nats.Subscription
 	done   sync.WaitGroup // one for each of subs, until its last message was captured
+	lost   atomic.Int64   // messages that the sink refused
 }
 
 // Subscribe captures what is published on the subjects into the sink. When it returns, the NATS server has confirmed it:
@@ -140,7 +145,7 @@ func (sub *Subscription) add(subject string, sink Sink) error {
 			return
 		}
 		if err := sink.Capture(r.of(msg)); err != nil {
-			s.logger.Error("a message was not stored", "subject", msg.Subject, "error", err)
+			sub.refused(msg, err)
 		}
 	})
 	if err != nil {
@@ -156,6 +161,13 @@ func (sub *Subscription) add(subject string, sink Sink) error {
 	defer s.mu.Unlock()
 	s.subscriptions = append(slices.Clip(s.subscriptions), n)
 	return nil
+}
+
+// refused counts a message that could not be stored, and tells of the first of them.
+func (sub *Subscription) refused(msg *nats.Msg, err error) {
+	if sub.lost.Add(1) == 1 {
+		sub.source.logger.Error("messages are not stored", "subject", msg.Subject, "error", err)
+	}
 }
 
 // Drain ends the capture: it unsubscribes, and returns when all that was received is captured.
@@ -176,6 +188,9 @@ func (sub *Subscription) Drain(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("draining: %w", context.Cause(ctx)))
 	}
 	sub.source.forget(sub.subs)
+	if n := sub.lost.Load(); n > 0 {
+		errs = append(errs, fmt.Errorf("%d messages were received and not stored", n))
+	}
 	return errors.Join(errs...)
 }
 
@@ -186,6 +201,15 @@ func (s *Source) forget(ended []*nats.Subscription) {
 	s.subscriptions = slices.DeleteFunc(slices.Clone(s.subscriptions), func(n *nats.Subscription) bool {
 		return slices.Contains(ended, n)
 	})
+}
+
+// ClientID is how the NATS server knows the connection.
+func (s *Source) ClientID() (uint64, error) {
+	id, err := s.conn.GetClientID()
+	if err != nil {
+		return 0, fmt.Errorf("asking NATS for the id of the connection: %w", err)
+	}
+	return id, nil
 }
 
 // Close closes the connection, whatever is still to come.

@@ -118,7 +118,9 @@ func (h *Host) start(ctx context.Context, id uuid.UUID, s *Stream) error {
 	}
 	h.tell(s, &report)
 	epoch, _ := log.LastEpoch()
-	s.Partition, err = partition.Lead(partition.Config{Log: log, Epoch: epoch + 1, Now: h.config.Now, OnFault: h.config.OnFault})
+	s.Partition, err = partition.Lead(partition.Config{
+		Log: log, Epoch: epoch + 1, Now: h.config.Now, OnFault: h.config.OnFault, OnFull: h.fullTeller(s),
+	})
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
@@ -127,6 +129,18 @@ func (h *Host) start(ctx context.Context, id uuid.UUID, s *Stream) error {
 		return errors.Join(err, s.Partition.Close())
 	}
 	return nil
+}
+
+// fullTeller logs that the disk of the stream is full, and that it no longer is.
+func (h *Host) fullTeller(s *Stream) func(error) {
+	log := h.config.Logger.With("stream", s.Config.GetName())
+	return func(err error) {
+		if err != nil {
+			log.Error("the disk is full: publishes are refused and captured messages wait; make room", "error", err)
+			return
+		}
+		log.Info("there is room on the disk again")
+	}
 }
 
 // tell logs what opening a log found.
@@ -193,7 +207,8 @@ func (h *Host) make(ctx context.Context, s *Stream) error {
 		err = h.start(ctx, id, s)
 	}
 	if err != nil {
-		return errors.Join(err, f.fs.RemoveAll(dir))
+		h.config.Marks.Forget(commitlog.LogName{Partition: id, LogID: recordsLog})
+		return errors.Join(err, f.fs.RemoveAll(dir), f.fs.SyncDir(filepath.Dir(dir)))
 	}
 	return nil
 }

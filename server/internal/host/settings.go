@@ -20,6 +20,7 @@ const MaxMessageBytes = 8 << 20
 const (
 	maxSubjects     = 64
 	maxLabels       = 64
+	maxLabelBytes   = 1024 // name and value
 	minSegmentBytes = 16 << 10
 	maxSegmentBytes = 1 << 30
 	minSegmentAge   = time.Second
@@ -82,29 +83,32 @@ func checkSubjects(subjects []string) error {
 
 // checkBuilt refuses what this version cannot do yet, rather than to ignore it.
 func checkBuilt(c *trestlev1.StreamConfig) error {
-	for feature, asked := range map[string]bool{
-		fmt.Sprintf("partitions = %d", c.GetPartitions()): c.GetPartitions() != 1,
-		fmt.Sprintf("replicas = %d", c.GetReplicas()):     c.GetReplicas() != 1,
-		fmt.Sprintf("min_isr = %d", c.GetMinIsr()):        c.GetMinIsr() != 1,
-		"retain_age":                            c.GetRetainAge().AsDuration() != 0,
-		"retain_bytes":                          c.GetRetainBytes() != 0,
-		"retain_messages":                       c.GetRetainMessages() != 0,
-		"sync = " + c.GetSync().String():        c.GetSync() != trestlev1.Sync_SYNC_ACK,
-		"sync_interval":                         c.GetSyncInterval() != nil,
-		"storage = " + c.GetStorage().String():  c.GetStorage() != trestlev1.Storage_STORAGE_DISK,
-		"key_hash = " + c.GetKeyHash().String(): c.GetKeyHash() != trestlev1.KeyHash_KEY_HASH_MURMUR3,
-		"dedup_window":                          c.GetDedupWindow().AsDuration() != 0,
-		fmt.Sprintf("max_message_bytes = %d", c.GetMaxMessageBytes()): c.GetMaxMessageBytes() != MaxMessageBytes,
-		"queue_group":                      c.GetQueueGroup() != "",
-		"fanout":                           c.GetFanout(),
-		"reply = " + c.GetReply().String(): c.GetReply() != trestlev1.Reply_REPLY_NONE,
-		"compact":                          c.GetCompact(),
-		"require_expected_offset":          c.GetRequireExpectedOffset(),
-		"compression":                      c.GetCompression() != trestlev1.Codec_CODEC_UNSPECIFIED,
-		"partition_by":                     c.GetPartitionBy() != nil,
+	for _, f := range []struct {
+		feature string
+		asked   bool
+	}{
+		{fmt.Sprintf("partitions = %d", c.GetPartitions()), c.GetPartitions() != 1},
+		{fmt.Sprintf("replicas = %d", c.GetReplicas()), c.GetReplicas() != 1},
+		{fmt.Sprintf("min_isr = %d", c.GetMinIsr()), c.GetMinIsr() != 1},
+		{"retain_age", c.GetRetainAge().AsDuration() != 0},
+		{"retain_bytes", c.GetRetainBytes() != 0},
+		{"retain_messages", c.GetRetainMessages() != 0},
+		{"sync = " + c.GetSync().String(), c.GetSync() != trestlev1.Sync_SYNC_ACK},
+		{"sync_interval", c.GetSyncInterval() != nil},
+		{"storage = " + c.GetStorage().String(), c.GetStorage() != trestlev1.Storage_STORAGE_DISK},
+		{"key_hash = " + c.GetKeyHash().String(), c.GetKeyHash() != trestlev1.KeyHash_KEY_HASH_MURMUR3},
+		{"dedup_window", c.GetDedupWindow().AsDuration() != 0},
+		{fmt.Sprintf("max_message_bytes = %d", c.GetMaxMessageBytes()), c.GetMaxMessageBytes() != MaxMessageBytes},
+		{"queue_group", c.GetQueueGroup() != ""},
+		{"fanout", c.GetFanout()},
+		{"reply = " + c.GetReply().String(), c.GetReply() != trestlev1.Reply_REPLY_NONE},
+		{"compact", c.GetCompact()},
+		{"require_expected_offset", c.GetRequireExpectedOffset()},
+		{"compression", c.GetCompression() != trestlev1.Codec_CODEC_UNSPECIFIED},
+		{"partition_by", c.GetPartitionBy() != nil},
 	} {
-		if asked {
-			return &UnimplementedError{Feature: feature}
+		if f.asked {
+			return &UnimplementedError{Feature: f.feature}
 		}
 	}
 	return nil
@@ -118,6 +122,11 @@ func checkLimits(c *trestlev1.StreamConfig) error {
 		return &InvalidError{"segment_age", fmt.Sprintf("is %v; use %v or more", c.GetSegmentAge().AsDuration(), minSegmentAge)}
 	case len(c.GetLabels()) > maxLabels:
 		return &InvalidError{"labels", fmt.Sprintf("has %d entries; use at most %d", len(c.GetLabels()), maxLabels)}
+	}
+	for name, value := range c.GetLabels() {
+		if name == "" || len(name)+len(value) > maxLabelBytes {
+			return &InvalidError{"labels", fmt.Sprintf("has one of %d bytes; use at most %d, and a name", len(name)+len(value), maxLabelBytes)}
+		}
 	}
 	return nil
 }

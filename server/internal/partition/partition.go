@@ -7,6 +7,7 @@
 package partition
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,22 @@ type Config struct {
 	Now func() time.Time
 	// OnFault is called once, from a goroutine of the partition, when its log has failed for good.
 	OnFault func(error)
+	// OnFull is called, from a goroutine of the partition, when its disk is found full, with why, and with nil when there
+	// is room again.
+	OnFull func(error)
 }
+
+// DamagedError says that stored bytes are not what was written, from the record at Offset up to NextGood.
+type DamagedError struct {
+	Offset, NextGood int64
+	Err              error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("stored bytes are damaged from offset %d on; the next good offset is %d", e.Offset, e.NextGood)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
 
 // Partition is a replica that leads. It is safe for concurrent use.
 type Partition struct {
@@ -67,7 +83,9 @@ type Partition struct {
 	writing bool           // the writing goroutine exists
 	syncing bool           // the syncing goroutine exists
 	closed  bool
-	fault   error
+	fault   error // why nothing is accepted any more
+	full    error // why what is queued cannot be appended for now
+	damage  error // what a reader came across last
 }
 
 // Lead takes up the leadership of a log: it begins the epoch with a control batch, makes that durable, and accepts
@@ -110,7 +128,7 @@ func (p *Partition) State() State {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Fault = p.fault
+	s.Fault = cmp.Or(p.fault, p.full, p.damage)
 	return s
 }
 
@@ -190,6 +208,9 @@ func (p *Partition) Publish(ctx context.Context, b Batch) (Ack, error) {
 	pub := newPublication(b)
 	p.mu.Lock()
 	err := p.usableLocked()
+	if err == nil && p.full != nil && p.queue.bytes > 0 { // with nothing in the queue this one finds out whether it still is
+		err = p.full
+	}
 	if err == nil && p.queue.bytes+len(pub.bytes) > maxQueuedBytes && p.queue.bytes > 0 {
 		err = ErrTooManyInFlight
 	}

@@ -186,21 +186,28 @@ func TestFullDisk(t *testing.T) {
 	if _, err := r.Publish(t.Context(), records(large)); !errors.Is(err, commitlog.ErrFull) {
 		t.Fatalf("publish: got %v, want ErrFull", err)
 	}
-	r.disk.SetCapacity(0)
-	if _, err := r.Publish(t.Context(), records("small")); err != nil {
-		t.Fatal(err)
+	if got := r.State().Fault; !errors.Is(got, commitlog.ErrFull) {
+		t.Errorf("state while the disk is full: fault %v", got)
 	}
-	reader, err := r.NewReader(partition.Place{Kind: partition.AtEarliest}, partition.Place{Kind: partition.AtOffset, Offset: 2}, 0)
+	r.disk.SetCapacity(0)
+	reader, err := r.NewReader(partition.Place{Kind: partition.AtEarliest}, partition.Place{Kind: partition.AtOffset, Offset: 1}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		if _, err := reader.Next(t.Context()); err != nil {
-			break // io.EOF: both are there
-		}
+	for err == nil {
+		_, err = reader.Next(t.Context()) // waits for the captured record
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if _, err := r.Publish(t.Context(), records("small")); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.State().Fault; got != nil {
+		t.Errorf("state with room again: fault %v", got)
 	}
 	stored := r.values(t)
-	if len(stored) != 2 || len(stored[0])+len(stored[1]) != len(large)+len("small") {
+	if len(stored) != 2 || stored[0] != large || stored[1] != "small" {
 		t.Errorf("stored %d records", len(stored))
 	}
 	if err := r.Close(); err != nil {

@@ -95,11 +95,18 @@ func (q *queue) done(publications []*publication, captured []*batch.Builder) {
 	}
 	for _, b := range captured {
 		q.bytes -= b.Size()
-		if len(q.spare) < maxSpare {
+		if len(q.spare) < maxSpare && b.Size() <= MaxBatchBytes {
 			q.spare = append(q.spare, b)
 		}
 	}
 	if q.bytes < maxQueuedBytes {
 		q.room.Broadcast()
+	}
+}
+
+// rest gives back the memory that an idle partition has no use for.
+func (q *queue) rest() {
+	if q.bytes == 0 {
+		q.spare, q.full, q.publications = nil, nil, nil
 	}
 }

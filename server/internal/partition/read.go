@@ -113,7 +113,7 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 		}
 		run, err := r.read(until)
 		if err != nil {
-			return Chunk{}, err
+			return Chunk{}, r.damaged(err)
 		}
 		if len(run.Bytes) == 0 {
 			if until == r.stopAt {
@@ -132,6 +132,22 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			return Chunk{Batches: batches, HighWatermark: committed.Offset, LogStart: r.partition.log.Start()}, nil
 		}
 	}
+}
+
+// damaged tells of damage by offsets, and leaves word of it with the partition. Other errors stay as they are.
+func (r *Reader) damaged(err error) error {
+	if !commitlog.IsDamage(err) {
+		return err
+	}
+	next, skipErr := r.log.SkipDamage()
+	if skipErr != nil {
+		return errors.Join(err, skipErr)
+	}
+	err = &DamagedError{Offset: r.next, NextGood: next.Offset, Err: err}
+	r.partition.mu.Lock()
+	defer r.partition.mu.Unlock()
+	r.partition.damage = err
+	return err
 }
 
 // read reads a run of batches into a new buffer that fits them.

@@ -16,6 +16,7 @@ func (p *Partition) write() {
 		w := p.queue.take()
 		if w.empty() || p.fault != nil {
 			p.writing = false
+			p.queue.rest()
 			p.mu.Unlock()
 			return
 		}
@@ -77,6 +78,8 @@ func (p *Partition) judge(publications []*publication) (accepted []*publication,
 func (p *Partition) appended(w *work, accepted []*publication, at commitlog.Appended) {
 	seq, offset := at.First.Seq, at.First.Offset
 	p.mu.Lock()
+	roomAgain := p.full != nil
+	p.full = nil
 	for _, pub := range accepted {
 		pub.seq = seq
 		ack := Ack{BaseOffset: offset, Count: pub.Count, Time: at.Time, Epoch: p.config.Epoch, Durable: !pub.WhenWritten}
@@ -94,6 +97,9 @@ func (p *Partition) appended(w *work, accepted []*publication, at commitlog.Appe
 		p.tasks.Go(p.sync)
 	}
 	p.mu.Unlock()
+	if roomAgain && p.config.OnFull != nil {
+		p.config.OnFull(nil)
+	}
 }
 
 // appendFull answers publications that found the disk full and keeps captured records until there is room.
@@ -102,9 +108,14 @@ func (p *Partition) appendFull(w *work, accepted []*publication, err error) {
 		pub.settle(Ack{}, err)
 	}
 	p.mu.Lock()
+	first := p.full == nil
+	p.full = err
 	p.queue.done(w.publications, nil)
 	p.queue.putBack(w.captured)
 	p.mu.Unlock()
+	if first && p.config.OnFull != nil {
+		p.config.OnFull(err)
+	}
 	timer := time.NewTimer(retryFull)
 	defer timer.Stop()
 	select {
@@ -136,6 +147,9 @@ func (p *Partition) sync() {
 		idle := p.log.End() == durable
 		if idle {
 			p.syncing = false
+		}
+		if len(p.waiting) == 0 {
+			p.waiting = nil
 		}
 		p.mu.Unlock()
 		for _, pub := range settled {

@@ -88,7 +88,7 @@ func classifyTyped(err error) (mapping, bool) {
 		outOfRange    *commitlog.RangeError
 		batchTooLarge *commitlog.TooLargeError
 		tooLarge      *TooLargeError
-		corrupt       *commitlog.CorruptError
+		damaged       *partition.DamagedError
 	)
 	switch {
 	case errors.As(err, &notFound):
@@ -121,8 +121,10 @@ func classifyTyped(err error) (mapping, bool) {
 		return mapping{codes.InvalidArgument, "TOO_LARGE", map[string]string{
 			"bytes": number(tooLarge.SizeBytes), "limit": number(tooLarge.LimitBytes),
 		}}, true
-	case errors.As(err, &corrupt):
-		return mapping{codes.DataLoss, "CORRUPT_DATA", nil}, true
+	case errors.As(err, &damaged):
+		return mapping{codes.DataLoss, "CORRUPT_DATA", map[string]string{
+			"offset": number(damaged.Offset), "next_good_offset": number(damaged.NextGood),
+		}}, true
 	}
 	return mapping{}, false
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/trestlehq/trestle/metadata/names"
 	"github.com/trestlehq/trestle/proto/batch"
@@ -29,22 +30,31 @@ type logServer interface {
 	Subscribe(req *trestlev1.SubscribeRequest, stream grpc.ServerStream) error
 }
 
-// registerLogService registers s under the name and the method names of the generated description. Methods that are not
-// built yet are left out, which answers UNIMPLEMENTED.
+// registerLogService registers s under the name and the method names of the generated description.
 func registerLogService(r grpc.ServiceRegistrar, s *logService) {
 	r.RegisterService(&grpc.ServiceDesc{
 		ServiceName: trestlev1.LogService_ServiceDesc.ServiceName,
 		HandlerType: (*logServer)(nil),
-		Methods:     []grpc.MethodDesc{{MethodName: "Publish", Handler: handlePublish}},
-		Streams:     []grpc.StreamDesc{{StreamName: "Subscribe", Handler: handleSubscribe, ServerStreams: true}},
-		Metadata:    trestlev1.LogService_ServiceDesc.Metadata,
+		Methods: []grpc.MethodDesc{
+			{MethodName: "Publish", Handler: handlePublish},
+			{MethodName: "Fetch", Handler: func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+				return nil, toStatus(&host.UnimplementedError{Feature: "Fetch"})
+			}},
+		},
+		Streams: []grpc.StreamDesc{
+			{StreamName: "Subscribe", Handler: handleSubscribe, ServerStreams: true},
+			{StreamName: "PublishStream", Handler: func(any, grpc.ServerStream) error {
+				return toStatus(&host.UnimplementedError{Feature: "PublishStream"})
+			}, ServerStreams: true, ClientStreams: true},
+		},
+		Metadata: trestlev1.LogService_ServiceDesc.Metadata,
 	}, s)
 }
 
 func handlePublish(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 	req := &codec.PublishRequest{}
 	if err := decode(req); err != nil {
-		return nil, err
+		return nil, toStatus(&host.InvalidError{Field: "request", Problem: "cannot be read: " + status.Convert(err).Message()})
 	}
 	service, ok := srv.(logServer)
 	if !ok {
@@ -102,6 +112,9 @@ func (s *logService) Publish(ctx context.Context, req *codec.PublishRequest) (*t
 // toBatch checks what a client sent to a stream that records the subjects.
 func toBatch(req *codec.PublishRequest, subjects []string) (partition.Batch, error) {
 	var none partition.Batch
+	if req.Unknown != 0 {
+		return none, unknownField("PublishRequest", req.Unknown)
+	}
 	if req.ProducerID != 0 || req.ProducerSequence != 0 {
 		return none, &host.UnimplementedError{Feature: "producer_id"}
 	}
@@ -115,7 +128,15 @@ func toBatch(req *codec.PublishRequest, subjects []string) (partition.Batch, err
 	if req.RecordsCRC != nil && *req.RecordsCRC != crc {
 		return none, &host.InvalidError{Field: "records_crc", Problem: fmt.Sprintf("is %08x and the records that arrived have %08x; send them again", *req.RecordsCRC, crc)}
 	}
-	summary, err := batch.CheckRecords(req.Records, func(r *batch.Record) error { return checkSubject(r.Subject, subjects) })
+	summary, err := batch.CheckRecords(req.Records, func(r *batch.Record) error {
+		if r.SchemaID != 0 {
+			return &host.UnimplementedError{Feature: "schema_id"}
+		}
+		return checkSubject(r.Subject, subjects)
+	})
+	if errors.As(err, new(*host.UnimplementedError)) {
+		return none, err
+	}
 	if err != nil {
 		return none, &host.InvalidError{Field: "records", Problem: fmt.Sprintf("cannot be stored: %v", err)}
 	}
@@ -164,6 +185,9 @@ func checkSize(records []byte, s *batch.Summary) error {
 
 // Subscribe sends batches from the start to the stop position. The first response is empty.
 func (s *logService) Subscribe(req *trestlev1.SubscribeRequest, stream grpc.ServerStream) error {
+	if err := refuseUnknown(req); err != nil {
+		return toStatus(err)
+	}
 	p, err := s.streams.PartitionOf(req.GetStream(), req.GetPartition())
 	if err != nil {
 		return toStatus(err)

@@ -8,22 +8,24 @@ import (
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
-// maxChunk is the largest max_response_bytes.
-const maxChunk = 128 << 20
+// Limits of max_response_bytes.
+const (
+	minChunk = 1 << 10
+	maxChunk = 128 << 20
+)
 
 // newReader reads what the request asks for.
 func newReader(p *partition.Partition, req *trestlev1.SubscribeRequest) (*partition.Reader, error) {
-	for feature, asked := range map[string]bool{
-		"backwards":     req.GetBackwards(),
-		"VIEW_MESSAGES": req.GetView() == trestlev1.View_VIEW_MESSAGES,
-		"leader_epoch":  req.GetLeaderEpoch() != 0,
-	} {
-		if asked {
-			return nil, &host.UnimplementedError{Feature: feature}
-		}
+	switch {
+	case req.GetBackwards():
+		return nil, &host.UnimplementedError{Feature: "backwards"}
+	case req.GetLeaderEpoch() != 0:
+		return nil, &host.UnimplementedError{Feature: "leader_epoch"}
+	case req.GetView() > trestlev1.View_VIEW_BATCHES || req.GetView() < 0:
+		return nil, &host.UnimplementedError{Feature: "view " + req.GetView().String()}
 	}
-	if req.GetMaxResponseBytes() > maxChunk {
-		return nil, &host.InvalidError{Field: "max_response_bytes", Problem: fmt.Sprintf("is %d; use at most %d", req.GetMaxResponseBytes(), maxChunk)}
+	if n := req.GetMaxResponseBytes(); n > maxChunk || n > 0 && n < minChunk {
+		return nil, &host.InvalidError{Field: "max_response_bytes", Problem: fmt.Sprintf("is %d; use %d to %d, or 0 for the default", n, minChunk, maxChunk)}
 	}
 	start, err := toPlace("start", req.GetStart(), partition.AtEnd)
 	if err != nil {

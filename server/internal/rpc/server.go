@@ -57,7 +57,8 @@ func Serve(listener net.Listener, config Config) *Server {
 	s.grpc = grpc.NewServer(
 		grpc.ForceServerCodecV2(codec.New()),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
-		grpc.MaxConcurrentStreams(10_000),
+		grpc.MaxConcurrentStreams(1000),
+		grpc.ChainUnaryInterceptor(refuseUnknownFields),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
@@ -72,8 +73,14 @@ func Serve(listener net.Listener, config Config) *Server {
 	return s
 }
 
-// Shutdown refuses new calls, ends the streams of readers, and waits for publishes that are under way until ctx ends.
+// patience is how long calls that are under way may take to end when the broker stops. A reader who does not read never
+// does.
+const patience = time.Second
+
+// Shutdown refuses new calls, ends the streams of readers, and waits for publishes that are under way, but not for long.
 func (s *Server) Shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	s.health.Shutdown()
 	s.ending(errStopping)
 	graceful := make(chan struct{})
