@@ -144,7 +144,10 @@ func (l *Log) seal() error {
 		_, err = a.file.WriteAt(footer.encode(), a.written)
 	}
 	if err != nil {
-		return errors.Join(err, a.file.Truncate(a.written))
+		if undo := a.file.Truncate(a.written); undo != nil {
+			return l.fail(fmt.Errorf("sealing %s: %w; undoing it: %w", a.name, err, undo))
+		}
+		return err
 	}
 	if err := a.sync(l); err != nil {
 		return l.syncFailed(fmt.Errorf("sealing %s: %w", a.name, err))

@@ -19,8 +19,7 @@ func TestCrashAfterEveryOperation(t *testing.T) {
 		func(m *vfs.Mem) *vfs.Mem { return m.Crash(vfs.KeepAll) },
 		func(m *vfs.Mem) *vfs.Mem { return m.Kill() },
 	}
-	const random = 4
-	for range random {
+	for range randomOutcomes {
 		outcomes = append(outcomes, func(m *vfs.Mem) *vfs.Mem { return m.Crash(vfs.KeepRandom) })
 	}
 	for _, marks := range []bool{true, false} {

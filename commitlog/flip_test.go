@@ -80,7 +80,7 @@ func (r *rotted) fill(compacted, tail bool) {
 	}
 	r.end = r.sim.end()
 	disk := r.disk.CrashClone(vfs.KeepAll)
-	if err := r.sim.finish(); err != nil {
+	if err := r.finish(); err != nil {
 		r.fail("%v", err)
 	}
 	r.disk = disk

@@ -58,8 +58,8 @@ type Log struct {
 	// syncing is held, I/O included, by whoever makes something durable.
 	syncing sync.Mutex
 
-	// dropping is held, I/O included, by whoever takes segments out of the log that are not its end: retention and
-	// compaction. It comes before mu and is never held together with the others.
+	// dropping is held, I/O included, by whoever takes segments out of the log: retention, compaction, truncation. It comes
+	// before the others.
 	dropping sync.Mutex
 
 	// mu guards what follows. It is never held across I/O.

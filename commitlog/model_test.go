@@ -81,9 +81,6 @@ func simulateAll(from, seeds uint64) (stats simStats, failures []simFailure) {
 	return stats, failures
 }
 
-// defaultSeeds is how many histories a plain run of the test has.
-const defaultSeeds = 1000
-
 func simulate(seed uint64) (*sim, error) {
 	s := newSim(seed)
 	err := s.caught(func() {

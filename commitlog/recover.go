@@ -132,11 +132,11 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 	if known != nil && (known.Segment != s.base || known.generation != s.generation) {
 		known = nil
 	}
-	// After a failed sync reads show what is not on the disk, and the next sync does not tell: none of it is believed.
-	if err := errors.Join(file.SyncData(), file.DropCache()); err != nil {
-		return nil, errors.Join(fmt.Errorf("syncing %s: %w", s.name, err), r.files.release(file))
+	err = r.settle(file, known)
+	found := false
+	if err == nil {
+		found, err = r.readHeader(t, known != nil)
 	}
-	found, err := r.readHeader(t, known != nil)
 	if err == nil && found {
 		err = r.recoverFile(t, known)
 	}
@@ -148,6 +148,22 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 		err = errors.Join(err, r.files.release(t.index.file))
 	}
 	return nil, err
+}
+
+// settle sees that the file reads as it lies on the disk. After a failed sync reads show what is not there, and the next
+// sync does not tell: none of it is believed. A file that ends at its mark is as it was when that was made.
+func (r *recovery) settle(file *handle, known *Mark) error {
+	size, err := file.Size()
+	if err != nil {
+		return err
+	}
+	if known != nil && !known.Suspect && known.FilePosition == size {
+		return nil
+	}
+	if err := errors.Join(file.SyncData(), file.DropCache()); err != nil {
+		return fmt.Errorf("syncing %s: %w", file.name, err)
+	}
+	return nil
 }
 
 // readHeader reads the segment's header. One that is damaged is written anew, for all that it says is known but when the

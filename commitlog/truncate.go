@@ -23,6 +23,8 @@ func (l *Log) Truncate(seq uint64) (Position, error) {
 func (l *Log) TruncateUnclean(seq uint64) (Position, error) { return l.truncate(seq) }
 
 func (l *Log) truncate(seq uint64) (Position, error) {
+	l.dropping.Lock()
+	defer l.dropping.Unlock()
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
 	l.writing.Lock()

@@ -77,7 +77,7 @@ func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
 	flags.StringVar(&cfg.ID, "id", cfg.ID, "`NAME` of this server in its cluster (default: that of the data folder, else of the host)")
 	flags.StringVar(&cfg.Cluster, "cluster", cfg.Cluster, "`NAME` of the cluster")
 	flags.StringVar(&cfg.Listen, "listen", cfg.Listen, "serve gRPC on `HOST:PORT`")
-	flags.StringVar(&cfg.HTTPListen, "http", cfg.HTTPListen, "serve health and metrics on `HOST:PORT`")
+	flags.StringVar(&cfg.HTTPListen, "http", cfg.HTTPListen, "serve health (/livez, /readyz) on `HOST:PORT`")
 	flags.StringVar(&cfg.PeerListen, "peer", cfg.PeerListen, "talk to other servers on `HOST:PORT`")
 	flags.StringVar(&cfg.NATSListen, "nats-listen", cfg.NATSListen, "run the NATS server that is built in on `HOST:PORT`")
 	flags.StringSliceVar(&cfg.NATSURLs, "nats", cfg.NATSURLs, "use the NATS at `URL,...` instead of the one that is built in")

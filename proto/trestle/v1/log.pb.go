@@ -713,7 +713,8 @@ type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
 	Value []byte                 `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// Order and repetition are kept.
+	// Order and repetition are kept. Those of a message that was captured from NATS come sorted by name, the values of a
+	// name in their order: NATS clients hand headers out as a map.
 	Headers []*Header `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Empty: that of the batch.
 	Subject []byte `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`

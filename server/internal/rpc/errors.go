@@ -34,16 +34,21 @@ type mapping struct {
 	code   codes.Code
 	reason string // stable: clients match it
 	names  map[string]string
+	text   string // instead of the error's own, which names files of the broker; empty: the error's
 }
 
 // toStatus is the one place where errors become statuses.
 func toStatus(err error) error {
 	m := classify(err)
-	st, detailErr := status.New(m.code, err.Error()).WithDetails(&errdetails.ErrorInfo{
+	text := err.Error()
+	if m.text != "" {
+		text = m.text
+	}
+	st, detailErr := status.New(m.code, text).WithDetails(&errdetails.ErrorInfo{
 		Reason: m.reason, Domain: errorDomain, Metadata: m.names,
 	})
 	if detailErr != nil {
-		return status.Error(m.code, err.Error())
+		return status.Error(m.code, text)
 	}
 	return st.Err()
 }
@@ -57,20 +62,21 @@ func classify(err error) mapping {
 		is     error
 		code   codes.Code
 		reason string
+		text   string
 	}{
-		{partition.ErrOutcomeUnknown, codes.Unknown, "OUTCOME_UNKNOWN"},
-		{errStopping, codes.Unavailable, "SHUTTING_DOWN"},
-		{partition.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
-		{commitlog.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
-		{partition.ErrTooManyInFlight, codes.ResourceExhausted, "TOO_MANY_IN_FLIGHT"},
-		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL"},
-		{commitlog.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY"},
-		{commitlog.ErrFault, codes.Unavailable, "PARTITION_FAILED"},
-		{context.Canceled, codes.Canceled, "CANCELED"},
-		{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED"},
+		{partition.ErrOutcomeUnknown, codes.Unknown, "OUTCOME_UNKNOWN", ""},
+		{errStopping, codes.Unavailable, "SHUTTING_DOWN", ""},
+		{partition.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
+		{commitlog.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
+		{partition.ErrTooManyInFlight, codes.ResourceExhausted, "TOO_MANY_IN_FLIGHT", ""},
+		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL", "the disk of the broker is full; make room there and publish again"},
+		{commitlog.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY", ""},
+		{commitlog.ErrFault, codes.Unavailable, "PARTITION_FAILED", "the log of the partition has failed and the broker ends; its own log says why"},
+		{context.Canceled, codes.Canceled, "CANCELED", ""},
+		{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", ""},
 	} {
 		if errors.Is(err, row.is) {
-			return mapping{code: row.code, reason: row.reason}
+			return mapping{code: row.code, reason: row.reason, text: row.text}
 		}
 	}
 	return mapping{code: codes.Internal, reason: "INTERNAL"}
@@ -92,37 +98,37 @@ func classifyTyped(err error) (mapping, bool) {
 	)
 	switch {
 	case errors.As(err, &notFound):
-		return mapping{codes.NotFound, "STREAM_NOT_FOUND", map[string]string{"stream": notFound.Stream}}, true
+		return mapping{code: codes.NotFound, reason: "STREAM_NOT_FOUND", names: map[string]string{"stream": notFound.Stream}}, true
 	case errors.As(err, &noPartition):
-		return mapping{codes.NotFound, "PARTITION_NOT_FOUND", map[string]string{
+		return mapping{code: codes.NotFound, reason: "PARTITION_NOT_FOUND", names: map[string]string{
 			"stream": noPartition.Stream, "partition": number(noPartition.Partition),
 		}}, true
 	case errors.As(err, &exists):
-		return mapping{codes.AlreadyExists, "STREAM_EXISTS", withName(exists.Differences, "stream", exists.Stream)}, true
+		return mapping{code: codes.AlreadyExists, reason: "STREAM_EXISTS", names: withName(exists.Differences, "stream", exists.Stream)}, true
 	case errors.As(err, &invalid):
-		return mapping{codes.InvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": invalid.Field}}, true
+		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": invalid.Field}}, true
 	case errors.As(err, &name):
-		return mapping{codes.InvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": name.Kind, "name": fmt.Sprintf("%q", name.Name)}}, true
+		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": name.Kind, "name": fmt.Sprintf("%q", name.Name)}}, true
 	case errors.As(err, &unimplemented):
-		return mapping{codes.Unimplemented, "UNIMPLEMENTED", map[string]string{"feature": unimplemented.Feature}}, true
+		return mapping{code: codes.Unimplemented, reason: "UNIMPLEMENTED", names: map[string]string{"feature": unimplemented.Feature}}, true
 	case errors.As(err, &wrongOffset):
-		return mapping{codes.FailedPrecondition, "WRONG_OFFSET", map[string]string{
+		return mapping{code: codes.FailedPrecondition, reason: "WRONG_OFFSET", names: map[string]string{
 			"expected": number(wrongOffset.Expected), "next_offset": number(wrongOffset.Next),
 		}}, true
 	case errors.As(err, &outOfRange):
-		return mapping{codes.OutOfRange, rangeReason(outOfRange), map[string]string{
+		return mapping{code: codes.OutOfRange, reason: rangeReason(outOfRange), names: map[string]string{
 			"offset": number(outOfRange.Offset), "log_start": number(outOfRange.LogStart), "next_offset": number(outOfRange.NextOffset),
 		}}, true
 	case errors.As(err, &batchTooLarge):
-		return mapping{codes.ResourceExhausted, "TOO_LARGE", map[string]string{
+		return mapping{code: codes.ResourceExhausted, reason: "TOO_LARGE", names: map[string]string{
 			"offset": number(batchTooLarge.Offset), "bytes": number(batchTooLarge.SizeBytes),
 		}}, true
 	case errors.As(err, &tooLarge):
-		return mapping{codes.InvalidArgument, "TOO_LARGE", map[string]string{
+		return mapping{code: codes.InvalidArgument, reason: "TOO_LARGE", names: map[string]string{
 			"bytes": number(tooLarge.SizeBytes), "limit": number(tooLarge.LimitBytes),
 		}}, true
 	case errors.As(err, &damaged):
-		return mapping{codes.DataLoss, "CORRUPT_DATA", map[string]string{
+		return mapping{code: codes.DataLoss, reason: "CORRUPT_DATA", names: map[string]string{
 			"offset": number(damaged.Offset), "next_good_offset": number(damaged.NextGood),
 		}}, true
 	}

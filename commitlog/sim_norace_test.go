@@ -1,0 +1,9 @@
+//go:build !race
+
+package commitlog_test
+
+// How much a plain run of the simulations does.
+const (
+	defaultSeeds   = 2000 // histories
+	randomOutcomes = 4    // of each crash point
+)
