@@ -25,7 +25,7 @@ func (r *BackReader) Read(buf []byte) (Run, error) {
 		if err != nil || s == nil {
 			return Run{First: r.next, End: r.next}, err
 		}
-		run, err := r.readRun(s, from, buf)
+		run, err := r.readRun(from, buf)
 		if err != nil {
 			return Run{}, err
 		}
@@ -61,9 +61,9 @@ func (r *BackReader) seek() (*segment, Position, error) {
 	return segments[i], Position{Seq: e.seq, Offset: e.offset}, nil
 }
 
-// readRun reads the batches of the segment from there up to next. They are at most what lies between two entries of an
+// readRun reads the batches from there up to next. They are at most what lies between two entries of an
 // index, and one batch more; a buffer that does not hold them is a *TooLargeError.
-func (r *BackReader) readRun(s *segment, from Position, buf []byte) (Run, error) {
+func (r *BackReader) readRun(from Position, buf []byte) (Run, error) {
 	total := Run{First: from, End: from}
 	reader := r.log.ReadFromPosition(from)
 	for len(total.Bytes) < len(buf) {

@@ -45,8 +45,10 @@ func BenchmarkAppend(b *testing.B) {
 		bytes  []byte
 		synced bool
 	}{
-		{"256KiB", largeBatch(), false}, {"1record", smallBatch(), false},
-		{"256KiB-sync", largeBatch(), true}, {"1record-sync", smallBatch(), true},
+		{"256KiB", largeBatch(), false},
+		{"1record", smallBatch(), false},
+		{"256KiB-sync", largeBatch(), true},
+		{"1record-sync", smallBatch(), true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			k := newKit(b, onDisk)

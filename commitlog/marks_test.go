@@ -174,8 +174,13 @@ func TestFlushAfterFailure(t *testing.T) {
 		kind  vfs.OpKind
 		large bool // the file is to be written anew
 	}{
-		{vfs.OpWriteAt, false}, {vfs.OpSyncData, false}, {vfs.OpWriteAt, true}, {vfs.OpSyncData, true},
-		{vfs.OpCreate, true}, {vfs.OpRename, true}, {vfs.OpSyncDir, true},
+		{vfs.OpWriteAt, false},
+		{vfs.OpSyncData, false},
+		{vfs.OpWriteAt, true},
+		{vfs.OpSyncData, true},
+		{vfs.OpCreate, true},
+		{vfs.OpRename, true},
+		{vfs.OpSyncDir, true},
 	} {
 		name := test.kind.String()
 		if test.large {

@@ -217,7 +217,7 @@ func (r *Reader) gone(err error) error {
 	if l.closed {
 		return ErrClosed
 	}
-	if r.next.Before(l.firstLocked()) && !(r.from.Seq != 0 && r.next.Before(r.from)) { // from was not come to yet
+	if r.next.Before(l.firstLocked()) && (r.from.Seq == 0 || !r.next.Before(r.from)) { // from was not come to yet
 		return l.rangeErrorLocked(r.next.Offset)
 	}
 	if !slices.Contains(l.segments, r.segment) {

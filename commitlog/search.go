@@ -2,7 +2,6 @@ package commitlog
 
 import (
 	"errors"
-
 	"sort"
 
 	"github.com/trestlehq/trestle/proto/batch"

@@ -36,8 +36,11 @@ func TestCaptureKeepsEverything(t *testing.T) {
 		{Subject: "orders.eu.2", Reply: "answers.here", Value: []byte("with a reply subject")},
 		{Subject: "caf\xe9.\xff\xfe", Value: []byte("a subject that is not UTF-8")},
 		{Subject: "h", Value: []byte("headers"), Headers: []client.HeaderField{
-			{Name: "Nats-Msg-Id", Value: []byte("id-1")}, {Name: "a", Value: []byte{}},
-			{Name: "b", Value: []byte("2")}, {Name: "b", Value: []byte("1")}, {Name: "b", Value: []byte("2")},
+			{Name: "Nats-Msg-Id", Value: []byte("id-1")},
+			{Name: "a", Value: []byte{}},
+			{Name: "b", Value: []byte("2")},
+			{Name: "b", Value: []byte("1")},
+			{Name: "b", Value: []byte("2")},
 		}},
 		{Subject: "h", Value: []byte{}, Headers: []client.HeaderField{{Name: "only", Value: []byte("headers")}}},
 		{Subject: "raw", Value: []byte("a header name that is not UTF-8"), Headers: []client.HeaderField{

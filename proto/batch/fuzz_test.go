@@ -16,6 +16,7 @@ import (
 )
 
 func addSamples(f *testing.F) {
+	f.Helper()
 	for _, b := range sampleBatches() {
 		f.Add(b)
 		f.Add(b[:len(b)/2])

@@ -234,7 +234,6 @@ func TestPublishWithGeneratedClient(t *testing.T) {
 type generatedServer struct {
 	trestlev1.UnimplementedLogServiceServer
 	published chan *trestlev1.PublishRequest
-	responses []*trestlev1.SubscribeResponse
 }
 
 func (s *generatedServer) Publish(_ context.Context, r *trestlev1.PublishRequest) (*trestlev1.PublishResponse, error) {

@@ -51,7 +51,8 @@ func complete(asked *trestlev1.StreamConfig) (*trestlev1.StreamConfig, error) {
 	proto.Merge(config, asked)
 	// Merge adds the parts of a duration; what was asked for replaces the default.
 	for _, d := range []struct{ to, from *durationpb.Duration }{
-		{config.GetRetainAge(), asked.GetRetainAge()}, {config.GetSegmentAge(), asked.GetSegmentAge()},
+		{config.GetRetainAge(), asked.GetRetainAge()},
+		{config.GetSegmentAge(), asked.GetSegmentAge()},
 		{config.GetDedupWindow(), asked.GetDedupWindow()},
 	} {
 		if d.from != nil {
