@@ -23,7 +23,6 @@ type tail struct {
 	index   indexWriter
 	created int64
 	closed  bool // nothing more is appended to it: it has a footer, or is damaged where it would go on
-	clean   bool // nothing was found that is not known to be durable
 	mark    Mark // where the batches end, once that is durable
 }
 
@@ -103,10 +102,9 @@ func (r *recovery) resume(t *tail) error {
 	l := r.Log
 	l.last, l.end, l.durable, l.mark = t.mark.last, t.mark.Durable, t.mark.Durable, t.mark
 	t.segment.end = t.mark.Durable
-	if !t.clean || len(r.report.Removed) > 0 { // what was removed must not come back
-		if err := r.FS().SyncDir(l.dir); err != nil {
-			return err
-		}
+	// Also what was removed before the process was killed must not come back.
+	if err := r.FS().SyncDir(l.dir); err != nil {
+		return err
 	}
 	if t.closed {
 		return errors.Join(l.files.release(t.file), l.files.release(t.index.file))
@@ -151,16 +149,17 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 }
 
 // settle sees that the file reads as it lies on the disk. After a failed sync reads show what is not there, and the next
-// sync does not tell: none of it is believed. A file that ends at its mark is as it was when that was made.
+// sync does not tell: none of it is believed. Nothing is read of a file that ends at its mark, but that it ends there may be
+// the work of a truncation that was not durable when the process was killed.
 func (r *recovery) settle(file *handle, known *Mark) error {
 	size, err := file.Size()
+	if err == nil {
+		err = file.SyncData()
+	}
+	if err == nil && (known == nil || known.Suspect || known.FilePosition != size) {
+		err = file.DropCache()
+	}
 	if err != nil {
-		return err
-	}
-	if known != nil && !known.Suspect && known.FilePosition == size {
-		return nil
-	}
-	if err := errors.Join(file.SyncData(), file.DropCache()); err != nil {
 		return fmt.Errorf("syncing %s: %w", file.name, err)
 	}
 	return nil
@@ -226,7 +225,6 @@ func (r *recovery) cut(t *tail, size int64, reason error) error {
 		r.report.Cut = append(r.report.Cut, Cut{File: t.segment.name, Position: end, Bytes: size - end, Reason: reason})
 	}
 	if end == size && r.mark != nil && r.mark.Segment == t.segment.base && r.mark.FilePosition == end {
-		t.clean = true // the log ends at its mark, so all of it is durable
 		return nil
 	}
 	if err := t.file.SyncData(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/trestlehq/trestle/proto/batch"
@@ -155,6 +156,13 @@ func byHand(t testing.TB, r *trestlev1.PublishRequest) *codec.PublishRequest {
 	}
 	if r.Records != nil {
 		h.Records = append([]byte{}, encode(t, r.Records)...)
+	}
+	for unknown := r.ProtoReflect().GetUnknown(); len(unknown) > 0; {
+		number, _, n := protowire.ConsumeField(unknown)
+		if n < 0 {
+			t.Fatalf("generated code kept an unknown field that cannot be read: %x", unknown)
+		}
+		h.Unknown, unknown = max(h.Unknown, int32(number)), unknown[n:]
 	}
 	return h
 }
