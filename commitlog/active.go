@@ -13,9 +13,9 @@ import (
 // activeSegment is the segment that is appended to. Its fields are guarded by Log.writing.
 type activeSegment struct {
 	*segment
-	file    *handle
+	file    *handle // nil while the segment rests, and then index.file is nil, too
 	index   indexWriter
-	users   int // the log itself, and a Sync that is under way; the files are released with the last
+	users   int // the log itself, and a Sync that is under way; the files are released with the last, or when the log rests
 	created int64
 	written int64 // bytes of header and batches, all in the file
 	// allocated is where the space ends that was allocated ahead; the file is that long if it is beyond written.
@@ -114,13 +114,55 @@ func (a *activeSegment) preallocate(l *Log, n int64) {
 	}
 }
 
-// trim gives back what was allocated and not used.
-func (a *activeSegment) trim() error {
+// trim gives back what was allocated and not used. The caller holds l.writing.
+func (l *Log) trim(a *activeSegment) error {
 	if a.allocated <= a.written {
 		return nil
 	}
+	if err := l.wake(a); err != nil {
+		return err
+	}
 	a.allocated = a.written
 	return a.file.Truncate(a.written)
+}
+
+// wake opens the files of a segment that rests. The caller holds l.writing.
+func (l *Log) wake(a *activeSegment) error {
+	if a.file != nil {
+		return nil
+	}
+	file, err := l.files.acquire(a.name)
+	if err != nil {
+		return fmt.Errorf("going on with a segment: %w", err)
+	}
+	index, err := l.files.acquire(a.indexName())
+	if isNotExist(err) { // nothing depends on it but speed
+		index, err = l.files.create(a.indexName())
+		a.index.size, a.index.covered = 0, a.written
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("going on with a segment: %w", err), l.files.release(file))
+	}
+	a.file, a.index.file = file, index
+	return nil
+}
+
+// rest lets go of the files of a segment in which all is durable, so that an idle log holds no descriptor. The caller holds
+// l.writing.
+func (l *Log) rest(a *activeSegment) error {
+	if a.users > 1 {
+		return nil
+	}
+	return l.letGo(a)
+}
+
+func (l *Log) letGo(a *activeSegment) error {
+	if a.file == nil {
+		return nil
+	}
+	err := errors.Join(l.files.release(a.index.file), l.files.release(a.file))
+	a.file, a.index.file = nil, nil
+	return err
 }
 
 // leave is called by each user of a segment when done with it. The caller holds l.writing.
@@ -129,17 +171,20 @@ func (l *Log) leave(a *activeSegment) error {
 	if a.users > 0 {
 		return nil
 	}
-	return errors.Join(l.files.release(a.index.file), l.files.release(a.file))
+	return l.letGo(a)
 }
 
 // seal ends the active segment with a footer and makes it durable: a segment that has a successor is whole. The
 // caller holds l.syncing and l.writing.
 func (l *Log) seal() error {
 	a := l.active
+	if err := l.wake(a); err != nil {
+		return err
+	}
 	footer := segmentFooter{
 		end: a.end, last: l.last, bytes: a.written, records: a.records, digest: a.digest,
 	}
-	err := a.trim()
+	err := l.trim(a)
 	if err == nil {
 		_, err = a.file.WriteAt(footer.encode(), a.written)
 	}

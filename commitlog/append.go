@@ -49,6 +49,9 @@ func (l *Log) Append(epoch uint64, now int64, batches ...[]byte) (Appended, erro
 			return Appended{}, err
 		}
 	}
+	if err := l.wake(a); err != nil {
+		return Appended{}, err
+	}
 	if err := l.write(l.contiguous(batches)); err != nil {
 		return Appended{}, err
 	}

@@ -169,10 +169,14 @@ func (l *Log) Sync() (Position, error) {
 	if err != nil {
 		return durable, l.syncFailed(fmt.Errorf("syncing %s: %w", l.dir, err))
 	}
-	if appended { // else the segment may be new, and its header not durable
-		l.advanceDurable(mark)
+	if !appended { // the segment may be new, and its header not durable
+		return mark.Durable, nil
 	}
-	return mark.Durable, nil
+	l.advanceDurable(mark)
+	if l.active == active && active.end == mark.Durable {
+		err = l.rest(active)
+	}
+	return mark.Durable, err
 }
 
 // markHere is the mark of the log as it is, once that is durable. The caller holds l.writing.
@@ -272,7 +276,7 @@ func (l *Log) Close() error {
 	l.wakeLocked()
 	l.mu.Unlock()
 	if l.active != nil {
-		err = errors.Join(err, l.active.trim(), l.leave(l.active))
+		err = errors.Join(err, l.trim(l.active), l.leave(l.active))
 		l.active = nil
 	}
 	return err

@@ -114,7 +114,7 @@ func (r *recovery) resume(t *tail) error {
 		written: t.segment.size, records: t.mark.records, digest: t.mark.digest,
 	}
 	t.segment.sealed = false
-	return nil
+	return l.rest(l.active)
 }
 
 // segmentTail reads the last segment from the mark on, or from its start if the mark is not in it, and cuts the file
