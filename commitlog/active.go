@@ -27,10 +27,13 @@ type activeSegment struct {
 	dirtyDir bool // the file's name is not durable yet; guarded by Log.syncing
 }
 
-// beginSegment makes the file of the segment that begins at the end of the log. Nothing is durable yet.
-func (l *Log) beginSegment(now int64) error {
-	s := &segment{name: segmentName(l.dir, l.End(), 0), base: l.End(), end: l.End()}
-	header := segmentHeader{partition: l.opts.Partition, logID: l.opts.LogID, base: s.base, created: now}
+// beginSegment makes the file of the segment that begins at the end of the log. Nothing is durable yet. It is of
+// generation 0, or of 1 if its seqs may have holes.
+func (l *Log) beginSegment(now int64, generation uint32) error {
+	s := &segment{name: segmentName(l.dir, l.End(), generation), base: l.End(), end: l.End(), generation: generation}
+	header := segmentHeader{
+		partition: l.opts.Partition, logID: l.opts.LogID, base: s.base, created: now, generation: generation,
+	}
 	file, err := l.files.create(s.name)
 	if err != nil {
 		return fmt.Errorf("beginning a segment: %w", err)

@@ -109,7 +109,7 @@ func (l *Log) makeRoom(n, now int64) error {
 		err = l.seal()
 	}
 	if err == nil && l.active == nil {
-		err = l.beginSegment(now)
+		err = l.beginSegment(now, 0)
 	}
 	if err != nil {
 		l.writing.Unlock()

@@ -151,7 +151,7 @@ func (l *Log) roll(now int64) error {
 		err = l.seal()
 	}
 	if err == nil {
-		err = l.beginSegment(now)
+		err = l.beginSegment(now, 0)
 	}
 	return fullOr(err)
 }

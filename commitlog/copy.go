@@ -1,0 +1,140 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// ErrNotNext means that batches of another log do not follow from what this one ends with.
+var ErrNotNext = errors.New("batches do not follow from the end of the log")
+
+// Copy appends batches as they lie in the log of another replica, one behind the other in run, without changing a byte of
+// them: replicas hold the same bytes. They must follow from the last batch here in seq, offset, chain, epoch and time, and
+// be of this partition and log: ErrNotNext. Seqs may be missing below compacted, the seq up to which, exclusive, the other
+// log is compacted. When it returns they can be read and are not durable: Sync makes them so. On an error none of them
+// is in the log. Values that the other replica encrypted stay as they are.
+func (l *Log) Copy(run []byte, compacted uint64) (Appended, error) {
+	headers, err := parseRun(run)
+	if err != nil {
+		return Appended{}, fmt.Errorf("not copied: %w", err)
+	}
+	last := headers[len(headers)-1]
+	if err := l.makeRoom(int64(len(run)), last.Time); err != nil {
+		return Appended{}, err
+	}
+	defer l.writing.Unlock()
+	r := appendRun{log: l, end: l.End(), last: l.last, headers: l.headers[:0]}
+	holes := false
+	for i := range headers {
+		hole, err := r.copy(headers[i], compacted)
+		if err != nil {
+			return Appended{}, fmt.Errorf("%w: %w", ErrNotNext, err)
+		}
+		holes = holes || hole
+	}
+	if err := l.fitHoles(holes, headers[0].Seq >= compacted, last.Time); err != nil {
+		return Appended{}, fullOr(err)
+	}
+	if err := l.wake(l.active); err != nil {
+		return Appended{}, err
+	}
+	if err := l.write(run); err != nil {
+		return Appended{}, err
+	}
+	r.commit()
+	first := Position{Seq: headers[0].Seq, Offset: headers[0].BaseOffset}
+	return Appended{First: first, End: r.end, Time: last.Time}, nil
+}
+
+// parseRun checks whole batches that lie one behind the other, at least one.
+func parseRun(run []byte) ([]batch.Header, error) {
+	if len(run) == 0 {
+		return nil, errors.New("no batch")
+	}
+	var headers []batch.Header
+	for len(run) > 0 {
+		h, err := batch.Parse(run)
+		if err != nil {
+			return nil, err
+		}
+		headers, run = append(headers, h), run[h.Size:]
+	}
+	return headers, nil
+}
+
+// copy places a batch that another replica stamped after those before it, and says whether there is a hole between.
+func (r *appendRun) copy(h batch.Header, compacted uint64) (hole bool, err error) {
+	end, last := r.end, r.last
+	if h.Seq > end.Seq && h.Seq <= compacted && h.BaseOffset >= end.Offset {
+		end, last.crc, hole = Position{Seq: h.Seq, Offset: h.BaseOffset}, 0, true
+	}
+	if err := follows(&h, r.log.tag, end, last); err != nil {
+		return false, err
+	}
+	r.place(h)
+	return hole, nil
+}
+
+// fitHoles sees that the active segment is of a generation that may have holes, if there are some, and of generation 0
+// again once there can be no more. The caller holds l.writing.
+func (l *Log) fitHoles(holes, beyond bool, now int64) error {
+	a := l.active
+	switch empty := a.end == a.base; {
+	case holes && a.generation == 0 && empty:
+		return l.replaceEmpty(now)
+	case holes && a.generation == 0:
+		return l.rollTo(now, 1)
+	case !holes && beyond && a.generation > 0 && !empty:
+		return l.rollTo(now, 0)
+	}
+	return nil
+}
+
+// rollTo begins a segment of the generation. The caller holds l.writing, which is released meanwhile: sealing takes syncing,
+// which comes first. Nobody else appends to a log that is copied to.
+func (l *Log) rollTo(now int64, generation uint32) error {
+	l.writing.Unlock()
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	l.writing.Lock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if l.active != nil {
+		if err := l.seal(); err != nil {
+			return err
+		}
+	}
+	return l.beginSegment(now, generation)
+}
+
+// replaceEmpty puts a segment that may have holes in the place of one that holds nothing yet. As after a compaction, a
+// start that finds both believes the newer.
+func (l *Log) replaceEmpty(now int64) error {
+	l.writing.Unlock()
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	l.writing.Lock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	old := l.active
+	l.active = nil
+	if err := l.leave(old); err != nil {
+		return err
+	}
+	if err := l.beginSegment(now, 1); err != nil {
+		l.active = nil
+		return err
+	}
+	if err := l.active.sync(l); err != nil {
+		return l.syncFailed(fmt.Errorf("syncing %s: %w", l.active.name, err))
+	}
+	l.mu.Lock()
+	l.segments = slices.DeleteFunc(slices.Clone(l.segments), func(s *segment) bool { return s == old.segment })
+	l.mu.Unlock()
+	return l.deleteSegment(old.segment)
+}
