@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -18,7 +19,7 @@ type Compaction struct {
 	// MinDirtyRatio is the part of the bytes that was never compacted below which it is not worth the work; from 0 to 1.
 	MinDirtyRatio float64
 	// MemoryBytes bounds the memory for keys, but for a batch that alone takes more; what does not fit is left to the next
-	// call.
+	// call; 0: DefaultCompactionMemory.
 	MemoryBytes int64
 }
 
@@ -47,7 +48,7 @@ func (l *Log) Compact(ctx context.Context, c Compaction, now int64) (Compacted, 
 	if err != nil || dirty == len(segments) {
 		return done, err
 	}
-	keys, mapped, err := l.mapKeys(ctx, c.MemoryBytes, segments[dirty:])
+	keys, mapped, err := l.mapKeys(ctx, cmp.Or(c.MemoryBytes, DefaultCompactionMemory), segments[dirty:])
 	if err != nil {
 		return done, err
 	}

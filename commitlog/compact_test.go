@@ -193,6 +193,25 @@ func TestCompactInLittleMemory(t *testing.T) {
 	}
 }
 
+// Without a bound of its own, the memory takes far more keys than the smallest map.
+func TestCompactInDefaultMemory(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, withMarks(4000))
+	var records []string
+	for i := range 100 {
+		records = append(records, fmt.Sprintf("k%d=x", i%50))
+	}
+	k.put(records...)
+	for range 40 { // at least one segment more
+		k.append(200, numbered(0, 10)...)
+	}
+	k.commit()
+	done, err := k.log.Compact(t.Context(), commitlog.Compaction{}, 300)
+	if err != nil || done.More || done.Records != 50 {
+		t.Errorf("compaction says %+v, %v, want 50 records removed and no more to do", done, err)
+	}
+}
+
 // A tombstone that the memory had no room for stays: what it deletes is still there.
 func TestTombstoneOutlivesWhatItDeletes(t *testing.T) {
 	t.Parallel()

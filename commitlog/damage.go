@@ -8,7 +8,8 @@ import (
 )
 
 // SkipDamage moves a reader that got a *CorruptError on to the next sound batch, and returns where that is: what lies
-// between is lost to whoever reads from here. Without one it is the end of the log.
+// between is lost to whoever reads from here. Without one it is the end of the log. Batches that come before the place
+// where the reader begins are passed over.
 func (r *Reader) SkipDamage() (Position, error) {
 	if r.segment == nil {
 		if err := r.locate(); err != nil || r.segment == nil {
@@ -39,51 +40,71 @@ func (r *Reader) SkipDamage() (Position, error) {
 }
 
 // soundBatch looks through the rest of the segment for a batch of this log that is whole. A position with seq 0 means that
-// there is none; else the reader stands before it.
+// there is none; else the reader stands before it. One that comes before a batch of a smaller seq is passed over: it would
+// hide that one, and does not belong where it stands.
 func (r *Reader) soundBatch() (Position, error) {
-	var found Position
 	if _, err := r.limit(); err != nil {
-		return found, err
+		return Position{}, err
 	}
+	place, found := r.position, Position{}
 	err := r.log.withSegment(r.segment, func(sc *scanner) error {
-		for at := max(r.position+1, segmentHeaderSize); at < sc.size; {
-			sc.position = at
-			b, err := sc.peek(batch.HeaderSize)
-			if err != nil {
+		sc.jump(r.position)
+		for {
+			h, ok, err := r.nextSound(sc)
+			if err != nil || !ok || found.Seq != 0 && h.Seq >= found.Seq {
 				return err
 			}
-			i := bytes.Index(b, []byte{'T', 'R', batch.HeaderSize, batch.Version})
-			if i < 0 {
-				at += max(int64(len(b)-3), 1)
-				continue
-			}
-			sc.position = at + int64(i) - magicAt
-			if h, ok := r.soundAt(sc); ok {
-				r.position, found = sc.position, Position{Seq: h.Seq, Offset: h.BaseOffset}
-				return nil
-			}
-			at += int64(i) + 1
+			place, found = sc.position, Position{Seq: h.Seq, Offset: h.BaseOffset}
+			sc.position += int64(h.Size)
 		}
-		return nil
 	})
-	if isNotExist(err) || IsDamage(err) { // the file is gone, or shorter than it was
-		err = nil
+	if err != nil && !isNotExist(err) && !IsDamage(err) { // the file may be gone, or shorter than it was
+		return Position{}, err
 	}
-	return found, err
+	r.position = place
+	return found, nil
 }
 
 // magicAt is where in a batch its magic stands, in bytes.
 const magicAt = 6
 
+// nextSound moves the scanner on to a batch with which the reader may go on, if there is one.
+func (r *Reader) nextSound(sc *scanner) (batch.Header, bool, error) {
+	from := sc.position
+	for at := from; at < sc.size; {
+		sc.position = at
+		b, err := sc.peek(batch.HeaderSize)
+		if err != nil {
+			return batch.Header{}, false, err
+		}
+		i := bytes.Index(b, []byte{'T', 'R', batch.HeaderSize, batch.Version})
+		if i < 0 {
+			at += max(int64(len(b)-3), 1)
+			continue
+		}
+		sc.position = at + int64(i) - magicAt
+		if sc.position >= from {
+			if h, ok := r.soundAt(sc); ok {
+				return h, true, nil
+			}
+		}
+		at += int64(i) + 1
+	}
+	return batch.Header{}, false, nil
+}
+
+// soundAt says whether the scanner stands at a batch with which the reader may go on. At the reader's own place that is
+// one before which others are missing.
 func (r *Reader) soundAt(sc *scanner) (batch.Header, bool) {
-	if sc.position <= r.position {
-		return batch.Header{}, false
+	least := r.next.Seq
+	if sc.position == r.position {
+		least++
 	}
 	at := newScanner(sc.file, sc.name, sc.position, sc.size)
 	at.chunk = indexInterval
 	e, err := at.next()
 	ok := err == nil && e.footer == nil && e.header.PartitionTag == r.log.tag &&
-		e.header.Seq >= r.next.Seq && e.header.Seq < r.end.Seq
+		e.header.Seq >= least && e.header.Seq < r.end.Seq && !r.skip(&e.header)
 	return e.header, ok
 }
 

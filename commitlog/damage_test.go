@@ -31,9 +31,14 @@ func batchPlaces(content []byte) []int64 {
 // readPastDamage reads all that can be read, skipping damage, and counts how often it had to.
 func readPastDamage(t *testing.T, k *logKit) (all []stored, skipped int) {
 	t.Helper()
-	r := k.log.ReadFrom(k.log.Start())
+	return readOnPastDamage(t, k.log.ReadFrom(k.log.Start()), k.log)
+}
+
+// readOnPastDamage is readPastDamage with a reader that may have begun.
+func readOnPastDamage(t *testing.T, r *commitlog.Reader, log *commitlog.Log) (all []stored, skipped int) {
+	t.Helper()
 	for {
-		got, err := readOn(r, k.log, 1<<20)
+		got, err := readOn(r, log, 1<<20)
 		all = append(all, got...)
 		if err == nil {
 			return all, skipped
@@ -81,6 +86,14 @@ func TestSkipDamage(t *testing.T) {
 			other := slices.Concat(b[:at(2)], b[at(3):at(4)], b[at(2):at(3)], b[at(4):])
 			return other
 		}, []uint64{8}, 2},
+		{"a batch behind those that follow it", 1, func(b []byte) []byte {
+			return slices.Concat(b[:at(1)], b[at(2):at(5)], b[at(1):at(2)], b[at(5):])
+		}, []uint64{7}, 2},
+		{"a batch in the place of an earlier one", 1, func(b []byte) []byte { copy(b[at(1):], b[at(3):at(4)]); return b }, []uint64{7}, 1},
+		{"the same, with damage before it", 1, func(b []byte) []byte {
+			copy(b[at(2):], b[at(4):at(5)])
+			return flipAt(at(1) + 150)(b)
+		}, []uint64{7, 8}, 1},
 		{"a segment that ends early", 1, func(b []byte) []byte { return b[:at(3)+20] }, []uint64{9, 10}, 1},
 		{"a segment that ends early, with a batch", 1, func(b []byte) []byte { return b[:at(3)] }, []uint64{9, 10}, 1},
 	} {
@@ -106,6 +119,66 @@ func TestSkipDamage(t *testing.T) {
 				t.Errorf("damage was skipped %d times, want %d", skipped, test.skipped)
 			}
 		})
+	}
+}
+
+// damageEnd moves the second to fourth batch of a closed log of five into the place of the third to fifth, and damages what is
+// left in that of the second, with which the index begins: the fifth is missing, and there are no bytes in which it would be.
+func (k *logKit) damageEnd() {
+	k.Helper()
+	name := path.Join(k.dir, k.names(".seg")[0])
+	content := fileBytes(k, k.fs, name)
+	places := batchPlaces(content)
+	copy(content[places[2]:], bytes.Clone(content[places[1]:places[4]]))
+	setFile(k, k.fs, name, flipAt(places[1]+40)(content))
+}
+
+// What is appended behind batches that are missing below the mark is read, by whoever begins then and by whoever waited there,
+// who gets nothing else.
+func TestAppendBehindMissingBatches(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, withMarks(1<<20))
+	k.fill(5, 10)
+	k.close()
+	k.damageEnd()
+	k.open()
+	waiting := k.log.ReadFrom(0)
+	before, _ := readOnPastDamage(t, waiting, k.log)
+	if diff := cmp.Diff([]uint64{5}, lostSeqs(before, 5)); diff != "" {
+		t.Errorf("lost (-want +got):\n%s", diff)
+	}
+	after := k.append(100, numbered(50, 10)...)
+	all, _ := readPastDamage(t, k)
+	if diff := cmp.Diff([]uint64{5}, lostSeqs(all, after.First.Seq)); diff != "" {
+		t.Errorf("lost after an append (-want +got):\n%s", diff)
+	}
+	rest, _ := readOnPastDamage(t, waiting, k.log)
+	wantNumbers(t, rest, 50, 60)
+	back, err := readBack(k.log.ReadBackFrom(k.log.End()), 1<<20)
+	if !commitlog.IsDamage(err) {
+		t.Errorf("backwards: error is %v, want a CorruptError", err)
+	}
+	wantNumbers(t, back, 50, 60)
+}
+
+// Damage that lies before the place where a reader begins takes it no further back.
+func TestSkipDamageBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	for _, from := range []commitlog.Position{{Offset: 30}, {Seq: 4, Offset: 30}} {
+		k := newKit(t, withMarks(1<<20))
+		k.fill(5, 10)
+		name := path.Join(k.dir, k.names(".seg")[0])
+		content := fileBytes(t, k.fs, name)
+		setFile(t, k.fs, name, flipAt(batchPlaces(content)[1]+40)(content))
+		r := k.log.ReadFrom(from.Offset)
+		if from.Seq != 0 {
+			r = k.log.ReadFromPosition(from)
+		}
+		all, skipped := readOnPastDamage(t, r, k.log)
+		if skipped != 1 {
+			t.Errorf("damage was skipped %d times, want once", skipped)
+		}
+		wantNumbers(t, all, 30, 50)
 	}
 }
 

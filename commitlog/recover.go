@@ -195,11 +195,11 @@ func (r *recovery) recoverFile(t *tail, known *Mark) error {
 }
 
 // firstMark is where a segment is read from of which no mark is known: its first batch, but for one that was rewritten.
-// That was sealed and durable before it got its name, so its footer says all.
+// That was sealed and durable before it got its name, so its footer says all, unless it is that of another segment.
 func (r *recovery) firstMark(t *tail, size int64) error {
 	if t.segment.generation > 0 {
 		f, err := r.readFooter(t.segment)
-		if err == nil && f.bytes == size-segmentFooterSize {
+		if err == nil && f.bytes == size-segmentFooterSize && follow(t.segment.base, f.end) {
 			t.mark.Durable, t.mark.FilePosition, t.mark.sealed = f.end, size, true
 			t.mark.last, t.mark.records, t.mark.digest = f.last, f.records, f.digest
 			return nil
@@ -267,7 +267,7 @@ func (r *recovery) scan(t *tail, size int64) error {
 
 func (t *tail) takeFooter(f *segmentFooter) error {
 	m := &t.mark
-	matches := f.bytes == m.FilePosition && f.digest == m.digest
+	matches := f.bytes == m.FilePosition && f.digest == m.digest && follow(t.segment.base, f.end) && !f.end.Before(m.Durable)
 	if t.segment.generation == 0 {
 		matches = matches && f.end == m.Durable && f.last.crc == m.last.crc
 	}

@@ -3,6 +3,7 @@ package commitlog_test
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 
@@ -124,6 +125,40 @@ func TestRewrittenSegmentIsTheLast(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A rewritten segment has the name of the one behind it, and its header, which would tell, is damaged: its footer ends the
+// log where the segment begins, and the next segment would get the same place.
+func TestRewrittenSegmentUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, segmentsOf(600))
+	for i := range 20 {
+		k.append(int64(i), keyed("a", fmt.Sprint(i)), batch.Record{Value: fmt.Append(nil, i)})
+	}
+	k.commit()
+	k.compact(commitlog.Compaction{}, 100)
+	names := k.names(".seg")
+	content := k.bytes(names[0])
+	k.close()
+	for i, name := range names {
+		if i != 1 {
+			if err := k.fs.Remove(path.Join(k.dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	setFile(t, k.fs, path.Join(k.dir, names[1]), flipAt(48)(content))
+	k.open()
+	if len(k.report.Cut) != 1 || len(k.report.Mended) != 1 {
+		t.Errorf("report %+v, want one header mended and one file cut", k.report)
+	}
+	appended := k.append(50, keyed("b", "x"))
+	k.commit()
+	k.reopen()
+	if all := k.read(); len(all) != 1 || all[0].Offset != appended.First.Offset || all[0].Key != "b" {
+		t.Errorf("read %+v, appended was %v", all, appended.First)
+	}
+	k.noFaults()
 }
 
 // Truncating to the end of a rewritten segment leaves it sealed, and the end where it was.

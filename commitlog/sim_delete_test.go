@@ -121,7 +121,7 @@ func (s *sim) firstSince(batches []simBatch, time int64) commitlog.Position {
 }
 
 func (s *sim) compact() {
-	c := commitlog.Compaction{MemoryBytes: int64(s.rng.IntN(3000))}
+	c := commitlog.Compaction{MemoryBytes: 1 + int64(s.rng.IntN(3000))}
 	if s.rng.IntN(2) == 0 {
 		c.MinLag = time.Duration(s.rng.IntN(600)) * time.Second
 		c.TombstoneDelay = time.Duration(s.rng.IntN(600)) * time.Second
