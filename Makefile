@@ -21,6 +21,7 @@ SEGMENTS ?=
 SEEDS   ?= 10000
 FROM    ?= 0
 SEED    ?=
+ONLY    ?= .
 
 # Pinned in .tools/go.mod, built when missing and when that file changes.
 TOOLS := $(addprefix $(BIN)/,benchstat buf golangci-lint protoc-gen-go protoc-gen-go-grpc)
@@ -150,6 +151,15 @@ fuzz: ## Run every fuzz target for a while, one after the other (PKG=./... FUZZT
 sim-log: ## Hold logs against a model through random histories and crashes (SEEDS=10000 FROM=0), or replay one (SEED=n)
 	@SIM_LOG_SEEDS=$(SEEDS) SIM_LOG_FROM=$(FROM) SIM_LOG_SEED=$(SEED) \
 		go test -count 1 -timeout 0 -run '^TestModel$$' -v ./commitlog
+
+.PHONY: sim
+sim: ## Simulate clusters from seeds (SEEDS=10000 FROM=0), or replay one and print what happens (SEED=n)
+	@go test -count 1 -timeout 0 -run '^TestCluster$$' -v ./server/internal/simulation \
+		-seeds $(SEEDS) -from $(FROM) $(if $(SEED),-seed $(SEED))
+
+.PHONY: mutants
+mutants: ## Make each deliberate fault and see that something notices (ONLY=regexp, SEEDS=clusters for each)
+	@$(if $(filter command line,$(origin SEEDS)),SEEDS=$(SEEDS)) ONLY='$(ONLY)' .ci/mutants
 
 .PHONY: tools
 tools: $(TOOLS) ## Build the pinned tools into .bin

@@ -14,8 +14,9 @@ var ErrNotNext = errors.New("batches do not follow from the end of the log")
 // Copy appends batches as they lie in the log of another replica, one behind the other in run, without changing a byte of
 // them: replicas hold the same bytes. They must follow from the last batch here in seq, offset, chain, epoch and time, and
 // be of this partition and log: ErrNotNext. Seqs may be missing below compacted, the seq up to which, exclusive, the other
-// log is compacted. When it returns they can be read and are not durable: Sync makes them so. On an error none of them
-// is in the log. Values that the other replica encrypted stay as they are.
+// log is compacted; there a batch may also follow one that it does not name, for that was rewritten. When it returns they
+// can be read and are not durable: Sync makes them so. On an error none of them is in the log. Values that the other
+// replica encrypted stay as they are.
 func (l *Log) Copy(run []byte, compacted uint64) (Appended, error) {
 	headers, err := parseRun(run)
 	if err != nil {
@@ -27,15 +28,12 @@ func (l *Log) Copy(run []byte, compacted uint64) (Appended, error) {
 	}
 	defer l.writing.Unlock()
 	r := appendRun{log: l, end: l.End(), last: l.last, headers: l.headers[:0]}
-	holes := false
 	for i := range headers {
-		hole, err := r.copy(headers[i], compacted)
-		if err != nil {
+		if err := r.copy(headers[i], compacted); err != nil {
 			return Appended{}, fmt.Errorf("%w: %w", ErrNotNext, err)
 		}
-		holes = holes || hole
 	}
-	if err := l.fitHoles(holes, headers[0].Seq >= compacted, last.Time); err != nil {
+	if err := l.fitGeneration(headers[0].Seq < compacted, last.Time); err != nil {
 		return Appended{}, fullOr(err)
 	}
 	if err := l.wake(l.active); err != nil {
@@ -65,29 +63,33 @@ func parseRun(run []byte) ([]batch.Header, error) {
 	return headers, nil
 }
 
-// copy places a batch that another replica stamped after those before it, and says whether there is a hole between.
-func (r *appendRun) copy(h batch.Header, compacted uint64) (hole bool, err error) {
+// copy places a batch that another replica stamped after those before it. Up to the seq up to which that replica is
+// compacted, batches may be missing before it, and the one before may have been rewritten since it was named.
+func (r *appendRun) copy(h batch.Header, compacted uint64) error {
 	end, last := r.end, r.last
-	if h.Seq > end.Seq && h.Seq <= compacted && h.BaseOffset >= end.Offset {
-		end, last.crc, hole = Position{Seq: h.Seq, Offset: h.BaseOffset}, 0, true
+	if compacted = max(compacted, r.log.Compacted()); h.Seq <= compacted {
+		last.crc = 0
+		if h.Seq > end.Seq && h.BaseOffset >= end.Offset {
+			end = Position{Seq: h.Seq, Offset: h.BaseOffset}
+		}
 	}
 	if err := follows(&h, r.log.tag, end, last); err != nil {
-		return false, err
+		return err
 	}
 	r.place(h)
-	return hole, nil
+	return nil
 }
 
-// fitHoles sees that the active segment is of a generation that may have holes, if there are some, and of generation 0
-// again once there can be no more. The caller holds l.writing.
-func (l *Log) fitHoles(holes, beyond bool, now int64) error {
+// fitGeneration sees that what another replica may have rewritten goes to a segment of generation 1, as if it had been
+// rewritten here, and what comes after it to one of generation 0. The caller holds l.writing.
+func (l *Log) fitGeneration(rewritten bool, now int64) error {
 	a := l.active
 	switch empty := a.end == a.base; {
-	case holes && a.generation == 0 && empty:
+	case rewritten && a.generation == 0 && empty:
 		return l.replaceEmpty(now)
-	case holes && a.generation == 0:
+	case rewritten && a.generation == 0:
 		return l.rollTo(now, 1)
-	case !holes && beyond && a.generation > 0 && !empty:
+	case !rewritten && a.generation > 0 && !empty:
 		return l.rollTo(now, 0)
 	}
 	return nil

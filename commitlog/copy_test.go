@@ -296,3 +296,19 @@ func wantLineage(t *testing.T, k *logKit) {
 		t.Fatalf("there is a batch at the end of the log: %v", err)
 	}
 }
+
+// What comes before the place where a reader begins need not fit its buffer.
+func TestReadFromBehindALargeBatch(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, nil)
+	k.append(1, batch.Record{Value: make([]byte, 4000)})
+	k.append(2, batch.Record{Value: []byte("small")})
+	k.append(3, batch.Record{Value: make([]byte, 4000)})
+	run, err := k.log.ReadFromPosition(commitlog.Position{Seq: 2}).Read(make([]byte, 300), k.log.End())
+	if err != nil || run.Records != 1 || run.First.Seq != 2 {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	if _, err := k.log.ReadFromPosition(commitlog.Position{Seq: 3}).Read(make([]byte, 300), k.log.End()); tooLarge(err) < 4000 {
+		t.Fatalf("%v, want how large the third batch is", err)
+	}
+}

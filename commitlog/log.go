@@ -260,7 +260,8 @@ func (l *Log) fail(err error) error {
 	return l.fault
 }
 
-// Close makes durable what was appended and releases everything. Readers get ErrClosed.
+// Close makes durable what was appended and releases everything, so that the folder may be moved and another log take its
+// place. Readers get ErrClosed.
 func (l *Log) Close() error {
 	_, err := l.Sync()
 	if errors.Is(err, ErrClosed) {
@@ -274,10 +275,14 @@ func (l *Log) Close() error {
 	l.closed = true
 	l.putMarkLocked()
 	l.wakeLocked()
+	segments := l.segments
 	l.mu.Unlock()
 	if l.active != nil {
 		err = errors.Join(err, l.trim(l.active), l.leave(l.active))
 		l.active = nil
+	}
+	for _, s := range segments {
+		err = errors.Join(err, l.files.forget(s.name), l.files.forget(s.indexName()))
 	}
 	return err
 }

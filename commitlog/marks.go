@@ -1,12 +1,16 @@
 package commitlog
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/trestlehq/trestle/commitlog/vfs"
@@ -89,6 +93,10 @@ func (m *Mark) append(dst []byte) []byte {
 	return le.AppendUint32(dst, batch.Checksum(dst[at:]))
 }
 
+// forgets says that the entry names a log of which there is no mark any more: every mark but that of a log without
+// segments names one, and that is only put to say that it is suspect.
+func (m *Mark) forgets() bool { return m.Segment == Position{} && !m.Suspect }
+
 func (p Position) append(dst []byte) []byte {
 	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, p.Seq), uint64(p.Offset))
 }
@@ -125,15 +133,16 @@ type Marks struct {
 	dirtyDir bool       // the file's name is not durable yet; guarded by flushing
 	buf      []byte     // guarded by flushing
 
-	mu    sync.Mutex
-	marks map[LogName]Mark
-	dirty map[LogName]bool // put and not flushed
+	mu        sync.Mutex
+	marks     map[LogName]Mark
+	dirty     map[LogName]bool // put or forgotten, and not flushed
+	forgotten map[LogName]bool // the file may hold marks of them
 }
 
 // OpenMarks reads the marks file, making an empty one if there is none. Entries that are not whole are passed over: an
 // older mark of the same log, or none, is as safe, and only makes the next start read more.
 func OpenMarks(fsys vfs.FS, name string) (*Marks, error) {
-	m := &Marks{fs: fsys, name: name, marks: map[LogName]Mark{}, dirty: map[LogName]bool{}}
+	m := &Marks{fs: fsys, name: name, marks: map[LogName]Mark{}, dirty: map[LogName]bool{}, forgotten: map[LogName]bool{}}
 	if err := m.read(); err != nil {
 		return nil, fmt.Errorf("reading marks: %w", err)
 	}
@@ -170,7 +179,11 @@ func (m *Marks) read() error {
 		if _, err = io.ReadFull(r, b); err != nil {
 			break
 		}
-		if mark, ok := parseMark(b); ok {
+		mark, ok := parseMark(b)
+		switch {
+		case ok && mark.forgets():
+			delete(m.marks, mark.LogName)
+		case ok:
 			m.marks[mark.LogName] = mark
 		}
 	}
@@ -193,10 +206,12 @@ func (m *Marks) rewrite() error {
 	}
 	m.mu.Lock()
 	m.buf = m.buf[:0]
-	for _, mark := range m.marks {
+	for _, name := range sortedNames(m.marks) {
+		mark := m.marks[name]
 		m.buf = mark.append(m.buf)
 	}
 	clear(m.dirty)
+	clear(m.forgotten)
 	m.mu.Unlock()
 	if len(m.buf) > 0 {
 		_, err = file.WriteAt(m.buf, 0)
@@ -242,14 +257,15 @@ func (m *Marks) Put(mark Mark) {
 	defer m.mu.Unlock()
 	m.marks[mark.LogName] = mark
 	m.dirty[mark.LogName] = true
+	delete(m.forgotten, mark.LogName)
 }
 
-// Forget drops the mark of a log that was deleted.
+// Forget drops the mark of a log that is about to be deleted. Once that is flushed, another log may take its place.
 func (m *Marks) Forget(name LogName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.marks, name)
-	delete(m.dirty, name)
+	m.dirty[name], m.forgotten[name] = true, true
 }
 
 // Flush makes durable what was put. Nobody's ack waits for it: a mark that is late makes the next start read more. After
@@ -267,8 +283,11 @@ func (m *Marks) Flush() error {
 func (m *Marks) flush() error {
 	m.mu.Lock()
 	m.buf = m.buf[:0]
-	for name := range m.dirty {
-		mark := m.marks[name]
+	for _, name := range sortedNames(m.dirty) {
+		mark, ok := m.marks[name]
+		if !ok {
+			mark.LogName = name
+		}
 		m.buf = mark.append(m.buf)
 	}
 	clear(m.dirty)
@@ -297,6 +316,16 @@ func (m *Marks) again() {
 	for name := range m.marks {
 		m.dirty[name] = true
 	}
+	for name := range m.forgotten {
+		m.dirty[name] = true
+	}
+}
+
+// sortedNames are the keys of a map in an order that depends on nothing else.
+func sortedNames[V any](of map[LogName]V) []LogName {
+	return slices.SortedFunc(maps.Keys(of), func(a, b LogName) int {
+		return cmp.Or(bytes.Compare(a.Partition[:], b.Partition[:]), cmp.Compare(a.LogID, b.LogID))
+	})
 }
 
 // Close flushes and closes the file.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -162,8 +163,8 @@ func TestForgottenMark(t *testing.T) {
 	m.Forget(markedAt(0, 2).LogName)
 	flush(t, m)
 	wantMarks(t, m, 0, 6)
-	if got, err := commitlog.ReadMarks(mem, "data/marks"); err != nil || len(got) != 2 {
-		t.Errorf("the file has %d marks, %v, want that of the log that is forgotten, which does no harm", len(got), err)
+	if got, err := commitlog.ReadMarks(mem, "data/marks"); err != nil || len(got) != 1 {
+		t.Errorf("the file has %d marks, %v, want none of the log that is forgotten", len(got), err)
 	}
 }
 
@@ -220,5 +221,39 @@ func TestFlushAfterFailure(t *testing.T) {
 			flush(t, m)
 			wantMarks(t, marksIn(t, mem.CrashClone(vfs.KeepNone)), 4, 6, 2)
 		})
+	}
+}
+
+// A log may be deleted and another take its place: the mark of the one before must not come back with a crash, or the other
+// would be taken for what is left of it.
+func TestForgottenMarkStaysForgotten(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []vfs.Keep{vfs.KeepNone, vfs.KeepAll, vfs.KeepRandom} {
+		k := newKit(t, withMarks(500))
+		k.fill(10, 2)
+		name := commitlog.LogName{Partition: kitPartition}
+		if err := k.opts.Marks.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		k.opts.Marks.Forget(name)
+		if err := k.opts.Marks.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := commitlog.Trash(k.fs, k.dir, "trash", time.Unix(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		k.crash(keep)
+		k.open()
+		if k.report.Lost != nil || k.log.End() != commitlog.Origin {
+			t.Fatalf("%+v, the log ends at %v", k.report, k.log.End())
+		}
+		k.fill(1, 1)
+		k.reopen()
+		if got, want := k.log.End(), (commitlog.Position{Seq: 2, Offset: 1}); got != want {
+			t.Fatalf("the log ends at %v, want %v", got, want)
+		}
 	}
 }

@@ -113,10 +113,37 @@ func (r *Reader) readFile(file io.ReaderAt, buf []byte, until Position) (Run, er
 		if err != nil || done || len(run.Bytes) > 0 {
 			return run, err
 		}
-		if r.position == before { // not one whole batch, and nothing skipped
+		if r.position == before && !r.skipLarge(file) { // not one whole batch, and nothing skipped
 			return Run{}, r.cutShort(buf[:n], limit, int64(n) == want)
 		}
 	}
+}
+
+// skipLarge passes over a batch that comes before the place where the reader begins, without reading all of it: it need
+// not fit the buffer.
+func (r *Reader) skipLarge(file io.ReaderAt) bool {
+	var b [batch.HeaderSize]byte
+	if _, err := file.ReadAt(b[:], r.position); err != nil {
+		return false
+	}
+	h, err := batch.ParseHeader(b[:])
+	if err != nil || r.follows(&h) != nil || !r.skip(&h) || int64(h.Size) > r.segmentLeft() {
+		return false
+	}
+	r.position += int64(h.Size)
+	r.next = Position{Seq: h.Seq + 1, Offset: h.NextOffset()}
+	return true
+}
+
+// segmentLeft is how many bytes of batches the current segment has from the reader's place on.
+func (r *Reader) segmentLeft() int64 {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	left := r.segment.size - r.position
+	if r.segment.sealed {
+		left -= segmentFooterSize
+	}
+	return left
 }
 
 // takeBatches takes whole batches off b, which was read from the current position of a segment that ends at limit; done

@@ -89,7 +89,9 @@ func (r *recovery) lostTail() bool {
 	} else if !from.Before(r.mark.Durable) {
 		return false
 	}
-	r.report.Lost = &Lost{From: from, To: r.mark.Durable}
+	if r.mark.last != (lastBatch{}) { // else the log began there and held nothing
+		r.report.Lost = &Lost{From: from, To: r.mark.Durable}
+	}
 	r.last, r.end, r.durable, r.Log.mark = r.mark.last, r.mark.Durable, r.mark.Durable, *r.mark
 	if n := len(r.segments); n > 0 {
 		r.segments[n-1].end = r.mark.Segment

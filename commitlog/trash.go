@@ -13,15 +13,15 @@ import (
 // deletedName is the file in a folder in the trash that says since when it is there.
 const deletedName = "deleted"
 
-// Trash moves a folder of closed logs into the trash folder, under its own name, where it stays until EmptyTrash. The
-// move is durable when it returns.
+// Trash moves a folder of closed logs into the trash folder, under its own name, or with a number behind it if one of that
+// name is there already. It stays until EmptyTrash. The move is durable when it returns.
 func Trash(fsys vfs.FS, folder, trash string, now time.Time) error {
 	if err := fsys.MkdirAll(trash); err != nil {
 		return fmt.Errorf("deleting %s: %w", folder, err)
 	}
 	err := writeSmall(fsys, filepath.Join(folder, deletedName), []byte(now.UTC().Format(time.RFC3339Nano)))
 	if err == nil {
-		err = fsys.Rename(folder, filepath.Join(trash, filepath.Base(folder)))
+		err = renameFree(fsys, folder, filepath.Join(trash, filepath.Base(folder)))
 	}
 	if err == nil {
 		err = errors.Join(fsys.SyncDir(trash), fsys.SyncDir(filepath.Dir(trash)), fsys.SyncDir(filepath.Dir(folder)))
@@ -30,6 +30,21 @@ func Trash(fsys vfs.FS, folder, trash string, now time.Time) error {
 		return fmt.Errorf("deleting %s: %w", folder, err)
 	}
 	return nil
+}
+
+// renameFree gives the folder the name, or the first that is free of those made of it and a number.
+func renameFree(fsys vfs.FS, folder, name string) error {
+	free := name
+	for n := 1; ; n++ {
+		_, err := fsys.Stat(free)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fsys.Rename(folder, free)
+		}
+		if err != nil {
+			return err
+		}
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
 }
 
 // EmptyTrash removes the folders that were deleted before the time, and says which. What has no readable time of deletion

@@ -1,0 +1,67 @@
+package metadata
+
+import (
+	"slices"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+)
+
+// Load is what a broker has to carry.
+type Load struct {
+	// Replicas are the partitions that it holds or is to hold, and Leaders those of them that it leads.
+	Replicas, Leaders int
+}
+
+// Load returns how many replicas and leaderships the broker has.
+func (s *State) Load(broker string) Load {
+	load, _ := s.streams.loads.Get([]byte(broker))
+	return load
+}
+
+// countLoad keeps the loads up while a partition is replaced; the zero Partition: there was none, or will be none.
+func (c *change) countLoad(before, after Partition) {
+	loads := c.streams.loads
+	add := func(broker string, replicas, leaders int) {
+		load, _ := loads.Get([]byte(broker))
+		load.Replicas += replicas
+		load.Leaders += leaders
+		if load == (Load{}) {
+			loads, _, _ = loads.Delete([]byte(broker))
+			return
+		}
+		loads, _, _ = loads.Insert([]byte(broker), load)
+	}
+	if !sameMembers(before.Replicas, after.Replicas) {
+		for _, broker := range before.Replicas {
+			add(broker, -1, 0)
+		}
+		for _, broker := range after.Replicas {
+			add(broker, 1, 0)
+		}
+	}
+	if before.Leader != after.Leader {
+		if before.Leader != "" {
+			add(before.Leader, 0, -1)
+		}
+		if after.Leader != "" {
+			add(after.Leader, 0, 1)
+		}
+	}
+	c.streams.loads = loads
+}
+
+// newLoads holds nothing: a broker without load has no entry.
+func newLoads() *iradix.Tree[Load] { return iradix.New[Load]() }
+
+// sameMembers says whether both lists have the same members, in whatever order.
+func sameMembers(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, broker := range a {
+		if !slices.Contains(b, broker) {
+			return false
+		}
+	}
+	return true
+}
