@@ -23,16 +23,14 @@ func (l *Log) Copy(run []byte, compacted uint64) (Appended, error) {
 		return Appended{}, fmt.Errorf("not copied: %w", err)
 	}
 	last := headers[len(headers)-1]
+	r, err := l.follow(headers, compacted)
+	if err != nil {
+		return Appended{}, fmt.Errorf("%w: %w", ErrNotNext, err)
+	}
 	if err := l.makeRoom(int64(len(run)), last.Time); err != nil {
 		return Appended{}, err
 	}
 	defer l.writing.Unlock()
-	r := appendRun{log: l, end: l.End(), last: l.last, headers: l.headers[:0]}
-	for i := range headers {
-		if err := r.copy(headers[i], compacted); err != nil {
-			return Appended{}, fmt.Errorf("%w: %w", ErrNotNext, err)
-		}
-	}
 	if err := l.fitGeneration(headers[0].Seq < compacted, last.Time); err != nil {
 		return Appended{}, fullOr(err)
 	}
@@ -61,6 +59,22 @@ func parseRun(run []byte) ([]batch.Header, error) {
 		headers, run = append(headers, h), run[h.Size:]
 	}
 	return headers, nil
+}
+
+// follow checks that batches follow from the end of the log. Nobody else appends to a log that is copied to.
+func (l *Log) follow(headers []batch.Header, compacted uint64) (appendRun, error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	r := appendRun{log: l, end: l.End(), last: l.last, headers: l.headers[:0]}
+	for i := range headers {
+		if err := r.copy(headers[i], compacted); err != nil {
+			return r, err
+		}
+	}
+	if l.active != nil && l.active.generation > 0 && headers[0].Seq <= max(compacted, l.Compacted()) {
+		l.last.crc = headers[0].PreviousCRC // as the last batch was first written: the footer says so if the segment ends here
+	}
+	return r, nil
 }
 
 // copy places a batch that another replica stamped after those before it. Up to the seq up to which that replica is

@@ -1,0 +1,208 @@
+package simulation_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// finish checks what must hold once all faults have ended for long enough: liveness, equal replicas, nothing lost.
+func (o *oracle) finish() {
+	for tries := 1; ; tries++ { // a gap may have been written just now
+		missing := o.missing()
+		if missing == "" {
+			break
+		}
+		if tries == 20 {
+			o.w.violate("liveness", "%s", missing)
+		}
+		o.w.runFor(250 * time.Millisecond)
+	}
+	for _, id := range o.order {
+		l := o.ledgers[id]
+		leader := o.leaderOf(l)
+		o.sameBytes(l, leader)
+		stored := o.storedRecords(l, leader)
+		o.nothingLost(l, stored)
+		if !l.unclean && !o.w.jumped { // gaps say when by the clock of the broker
+			o.nothingSilent(l, stored)
+		}
+	}
+	o.w.control.checkReplay()
+	o.foldersKept()
+}
+
+// missing says what keeps the cluster from being whole: every partition led, every replica in sync, everything committed.
+func (o *oracle) missing() string {
+	for _, id := range o.order {
+		l := o.ledgers[id]
+		p, _ := o.w.control.latest().Partition(id)
+		leader := o.leaderOf(l)
+		switch {
+		case p.Leader == "":
+			return fmt.Sprintf("nobody leads: ISR %v, ELR %v, lost %v, unsure %v of %v, min ISR %d", p.ISR, p.ELR, p.Lost, p.Unsure, p.Replicas, p.MinISR)
+		case leader == nil:
+			return fmt.Sprintf("%s does not know that it leads", p.Leader)
+		case len(p.ISR) != len(p.Replicas):
+			return fmt.Sprintf("ISR %v of replicas %v", p.ISR, p.Replicas)
+		case len(p.Adding)+len(p.Removing) > 0:
+			return fmt.Sprintf("a reassignment to %v goes on: adding %v, removing %v", p.Replicas, p.Adding, p.Removing)
+		}
+		for _, name := range p.Replicas {
+			r := o.w.byName(name).replicas[id]
+			if r == nil || r.log.End() != leader.log.End() || r.log.Committed() != leader.log.End() {
+				return fmt.Sprintf("%s has not come to the end of %s", name, p.Leader)
+			}
+		}
+	}
+	return ""
+}
+
+// leaderOf returns the replica that leads and knows it, or nil.
+func (o *oracle) leaderOf(l *ledger) *replica {
+	p, _ := o.w.control.latest().Partition(l.id)
+	if p.Leader == "" {
+		return nil
+	}
+	leader := o.w.byName(p.Leader).replicas[l.id]
+	if leader == nil || leader.leader == nil || leader.leaderEpoch() != p.LeaderEpoch {
+		return nil
+	}
+	return leader
+}
+
+// sameBytes checks that the replicas hold the same bytes where none was compacted.
+func (o *oracle) sameBytes(l *ledger, leader *replica) {
+	p, _ := o.w.control.latest().Partition(l.id)
+	for _, name := range p.Replicas {
+		r := o.w.byName(name).replicas[l.id]
+		if r == nil || r == leader {
+			continue
+		}
+		from := commitlog.Position{Seq: max(r.log.Compacted(), leader.log.Compacted(), r.log.First().Seq, leader.log.First().Seq)}
+		if !bytes.Equal(o.bytesFrom(r, from), o.bytesFrom(leader, from)) {
+			o.w.violate("S4", "%s and %s hold different bytes", name, leader.b.name)
+		}
+	}
+}
+
+func (o *oracle) bytesFrom(r *replica, from commitlog.Position) (all []byte) {
+	o.w.must(r.eachBatch(from, r.log.End(), func(_ *batch.Header, b []byte) error {
+		all = append(all, b...)
+		return nil
+	}), "reading the log of %s", r.b.name)
+	return all
+}
+
+// storedRecords is what the partition holds in the end, by offset.
+func (o *oracle) storedRecords(l *ledger, leader *replica) map[int64]servedRecord {
+	stored := map[int64]servedRecord{}
+	o.w.must(leader.eachBatch(leader.log.First(), leader.log.End(), func(h *batch.Header, b []byte) error {
+		if h.Control() {
+			return nil
+		}
+		return eachRecord(h, b, func(offset int64, record *batch.Record) {
+			stored[offset] = servedRecord{value: string(record.Value), key: string(record.Key), epoch: h.LeaderEpoch}
+		})
+	}), "reading the log of %s", leader.b.name)
+	return stored
+}
+
+// nothingLost checks S1 and S10: what was acknowledged is there, at its offset; what was refused is nowhere.
+func (o *oracle) nothingLost(l *ledger, stored map[int64]servedRecord) {
+	newest := map[string]int64{}
+	at := map[string][]int64{}
+	for offset, record := range stored {
+		newest[record.key] = max(newest[record.key], offset)
+		at[record.value] = append(at[record.value], offset)
+	}
+	for _, p := range l.acked {
+		record, ok := stored[p.offset]
+		gone := p.offset < l.start || l.unclean || o.w.plan.compact && newest[p.key] > p.offset
+		if !ok && !gone || ok && record.value != p.value && !l.unclean {
+			o.w.violate("S1", "%q was acknowledged at offset %d, where %q is", p.value, p.offset, record.value)
+		}
+	}
+	for _, p := range o.w.clients.all {
+		if p.ledger == l && p.outcome == refused && len(at[p.value]) > 0 {
+			o.w.violate("S10", "%q was refused and is at %v", p.value, at[p.value])
+		}
+		if p.ledger == l && len(at[p.value]) > 1 {
+			o.w.violate("S11", "%q was published once and is at %v", p.value, at[p.value])
+		}
+	}
+}
+
+// nothingSilent checks S13: a plain message that some replica heard, and remembered long enough to tell, is stored or
+// covered by a gap record.
+func (o *oracle) nothingSilent(l *ledger, stored map[int64]servedRecord) {
+	found := map[string]int{}
+	for _, record := range l.records {
+		found[record.value]++
+	}
+	for _, record := range stored {
+		if found[record.value] == 0 {
+			found[record.value]++
+		}
+	}
+	for _, m := range o.w.nats.messages { // of those that look the same, a gap may have any in mind
+		heardInGap := func(h hearing) bool { return inGap(l.gaps, h.at) }
+		if m.id == l.id && (inGap(l.gaps, m.at) || slices.ContainsFunc(m.hearings, heardInGap)) {
+			found[m.value]++
+		}
+	}
+	heard := map[string]int{}
+	for _, m := range o.w.nats.messages {
+		if m.id != l.id || !o.remembered(m) || m.identical && o.w.nats.lossy {
+			continue // two that look the same stand for each other where NATS drops or doubles one unnoticed: granted
+		}
+		heard[m.value]++
+		if found[m.value] < heard[m.value] {
+			o.w.violate("S13", "%q, published at %.6f, is stored or missed %d times of %d; heard by %v",
+				m.value, float64(m.at-epoch0)/1e9, found[m.value], heard[m.value], m.hearings)
+		}
+	}
+	o.w.counts["plain stored"] += len(found)
+	o.w.counts["gaps"] += len(l.gaps)
+}
+
+// remembered says whether a ring that heard the message is there to this day.
+func (o *oracle) remembered(m *natsMessage) bool {
+	return slices.ContainsFunc(m.hearings, func(h hearing) bool {
+		b := o.w.brokers[h.broker]
+		r := b.replicas[m.id]
+		return r != nil && r.ringLife == h.ring
+	})
+}
+
+// inGap says whether a gap covers the time, give or take what clocks are apart and messages take.
+func inGap(gaps []batch.Gap, at int64) bool {
+	const slack = int64(1500 * time.Millisecond)
+	return slices.ContainsFunc(gaps, func(g batch.Gap) bool { return g.FromTime-slack <= at && at <= g.ToTime+slack })
+}
+
+// foldersKept checks S14: no folder of a partition that was not deleted is gone.
+func (o *oracle) foldersKept() {
+	for _, b := range o.w.brokers {
+		for p := range o.w.control.latest().PartitionsOn(b.name) {
+			if b.replicas[p.ID] == nil {
+				o.w.violate("S14", "%s has no copy of %v", b.name, p.ID)
+			}
+		}
+	}
+}
+
+func sortedIDs(replicas map[uuid.UUID]*replica) []uuid.UUID {
+	ids := make([]uuid.UUID, 0, len(replicas))
+	for id := range replicas {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return ids
+}
