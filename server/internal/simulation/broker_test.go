@@ -145,7 +145,7 @@ func (b *broker) recoverState() {
 // end stops the process: its memory is gone.
 func (b *broker) end() {
 	for id, r := range b.replicas {
-		if r.log != nil {
+		if delete(b.held, id); r.log != nil && r.log.First().Before(r.log.Durable()) { // one that was emptied holds nothing
 			b.held[id] = r.log.Durable()
 		}
 	}

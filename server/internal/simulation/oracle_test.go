@@ -125,7 +125,7 @@ func (o *oracle) committed(r *replica) {
 		}
 		if at != r.checked {
 			r.checked = at
-			if o.w.chance(250) { // by its chain a batch stands for all before it, so the next time finds what this one leaves
+			if o.w.chance(250) && !l.unclean { // by its chain a batch stands for all before it, so the next time finds what this one leaves
 				o.compareAt(r, l, at, "S4")
 			}
 		}
