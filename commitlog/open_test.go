@@ -166,3 +166,26 @@ func TestOpeningFindsBothGenerations(t *testing.T) {
 	}
 	k.noFaults()
 }
+
+// A replica may be moved away, come back, and be moved away again before the trash is emptied.
+func TestTrashKeepsBoth(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, nil)
+	for range 3 {
+		k.fill(2, 1)
+		if err := k.log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := commitlog.Trash(k.fs, k.dir, "trash", time.Unix(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		k.open()
+		if k.log.End() != commitlog.Origin {
+			t.Fatalf("the new log ends at %v", k.log.End())
+		}
+	}
+	removed, err := commitlog.EmptyTrash(k.fs, "trash", time.Unix(1, 0))
+	if err != nil || len(removed) != 3 {
+		t.Fatalf("%v, %v, want three folders", removed, err)
+	}
+}
