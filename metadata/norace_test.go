@@ -1,5 +1,0 @@
-//go:build !race
-
-package metadata
-
-const raceFactor = 1
