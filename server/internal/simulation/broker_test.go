@@ -51,6 +51,7 @@ type broker struct {
 	replicas map[uuid.UUID]*replica
 	held     map[uuid.UUID]commitlog.Position // durable ends when the process ended
 	damaged  map[uuid.UUID]bool               // copies in which a fault of the disk flipped a bit, until they are replaced
+	made     map[uuid.UUID]bool               // partitions that ever had a folder on this disk: a durable list
 	lost     map[uuid.UUID]bool               // copies that went with a disk, until the metadata counts on them no more
 }
 
@@ -65,7 +66,7 @@ func (b *broker) newDisk() {
 	b.disk = vfs.NewMem(b.w.rng.Uint64())
 	b.storage = b.w.uuid()
 	b.held, b.damaged = map[uuid.UUID]commitlog.Position{}, map[uuid.UUID]bool{}
-	b.lost = map[uuid.UUID]bool{}
+	b.lost, b.made = map[uuid.UUID]bool{}, map[uuid.UUID]bool{}
 	for _, id := range b.w.oracle.ids() {
 		b.lost[id] = true
 	}
@@ -250,6 +251,11 @@ func (b *broker) register() {
 	}
 	for _, id := range sortedIDs(b.replicas) {
 		command.Reports = append(command.Reports, b.replicas[id].report())
+	}
+	for p := range b.state.PartitionsOn(b.name) { // the process ended before it made the folder: nothing is lost
+		if b.replicas[p.ID] == nil && !b.made[p.ID] {
+			command.Reports = append(command.Reports, &clusterv1.PartitionReport{Partition: p.ID[:], State: clusterv1.CopyState_COPY_STATE_OK})
+		}
 	}
 	b.registering = true
 	b.w.control.propose(b, &clusterv1.Command{Command: &clusterv1.Command_RegisterBroker{RegisterBroker: command}},

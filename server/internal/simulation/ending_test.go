@@ -160,7 +160,7 @@ func (o *oracle) nothingSilent(l *ledger, stored map[int64]servedRecord) {
 	heard := map[string]int{}
 	for _, m := range o.w.nats.messages {
 		if m.id != l.id || !o.remembered(m) || m.identical && o.w.nats.lossy {
-			continue // two that look the same stand for each other where NATS drops or doubles one unnoticed: granted
+			continue // two that look the same stand for each other where NATS drops or doubles one, or a replica begins to hear: granted
 		}
 		heard[m.value]++
 		if found[m.value] < heard[m.value] {

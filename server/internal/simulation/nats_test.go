@@ -21,7 +21,7 @@ type natsModel struct {
 	last      map[[2]int]int64 // publisher and broker: when the last delivery arrives
 	away      map[int]int64    // broker: since when it is away, on its own clock
 	messages  []*natsMessage
-	lossy     bool // a delivery was dropped, or came twice, and nobody noticed
+	lossy     bool // not every delivery came once, to each replica, and each knows it
 }
 
 // natsMessage is what one publisher published once.
@@ -120,6 +120,7 @@ func (n *natsModel) comeBack(b *broker) {
 		return
 	}
 	delete(n.away, b.index)
+	n.lossy = true
 	if !b.up {
 		return
 	}

@@ -69,6 +69,7 @@ func openReplica(b *broker, id uuid.UUID) *replica {
 	folder := path.Dir(r.dir())
 	b.w.must(b.disk.MkdirAll(folder), "making the folder of a partition")
 	b.w.must(b.disk.SyncDir(partitions), "making the folder of a partition")
+	b.made[id] = true
 	r.open(commitlog.Origin)
 	b.replicas[id] = r
 	r.newRing()
@@ -77,7 +78,9 @@ func openReplica(b *broker, id uuid.UUID) *replica {
 
 // newRing begins to hear. What came before, and what another ring held, is missing.
 func (r *replica) newRing() {
-	r.w.rings++
+	if r.w.rings++; r.w.nats.published > 0 {
+		r.w.nats.lossy = true
+	}
 	r.ringLife = r.w.rings
 	r.ring = shadow.NewRing(shadow.Options{WindowNanos: int64(r.w.plan.window), MaxBytes: r.w.plan.ringBytes})
 	if _, appended := r.log.LastEpoch(); appended > 0 {

@@ -150,7 +150,7 @@ func TestCluster(t *testing.T) {
 	began := time.Now()
 	total := runSeeds(t, *from, *seeds)
 	took := time.Since(began)
-	t.Logf("%d seeds, %.1f simulated hours, %d events, %.0f events/s, %v", *seeds, total.lived.Hours(), total.events,
+	t.Logf("%d seeds, %.1f simulated hours, %d events, %.0f events/s, %v", total.counts["heal"], total.lived.Hours(), total.events,
 		float64(total.events)/took.Seconds(), took.Round(time.Second))
 	for _, what := range slices.Sorted(maps.Keys(total.counts)) {
 		t.Logf("%12d %s", total.counts[what], what)
