@@ -93,9 +93,8 @@ func (m *Mark) append(dst []byte) []byte {
 	return le.AppendUint32(dst, batch.Checksum(dst[at:]))
 }
 
-// forgets says that the entry names a log of which there is no mark any more: every mark but that of a log without
-// segments names one, and that is only put to say that it is suspect.
-func (m *Mark) forgets() bool { return m.Segment == Position{} && !m.Suspect }
+// forgets says that the entry names a log of which there is no mark any more: it says nothing else.
+func (m *Mark) forgets() bool { return *m == Mark{LogName: m.LogName} }
 
 func (p Position) append(dst []byte) []byte {
 	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(dst, p.Seq), uint64(p.Offset))

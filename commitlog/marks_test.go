@@ -257,3 +257,17 @@ func TestForgottenMarkStaysForgotten(t *testing.T) {
 		}
 	}
 }
+
+// The mark of a log of which nothing was synced yet may say where it begins; it is not the word that the log is forgotten.
+func TestMarkOfALogWithoutSync(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem(1)
+	m := marksIn(t, mem)
+	name := commitlog.LogName{Partition: kitPartition}
+	m.Put(commitlog.Mark{LogName: name, Start: 7})
+	flush(t, m)
+	got, err := commitlog.ReadMarks(mem, "data/marks")
+	if err != nil || got[name].Start != 7 {
+		t.Fatalf("the file has %+v, %v", got, err)
+	}
+}
