@@ -14,7 +14,8 @@ func (r *Ring) wait(it *item) {
 }
 
 // lose takes in an item without its record, so that it is known for lost unless its record turns up in the log. If there
-// is no room even for that, the ring only remembers when it happened. On a leader no record can turn up.
+// is no room even for that, the ring only remembers when it happened. On a leader no record can turn up. Unheard it
+// stays unheard: its message is not new when it comes.
 func (r *Ring) lose(it *item, cause batch.GapCause) {
 	if cause == batch.GapRingOverflow && mutant("shadow-overflow-uncounted") {
 		return
@@ -23,7 +24,7 @@ func (r *Ring) lose(it *item, cause batch.GapCause) {
 		r.miss(missing{cause: cause, from: it.learnt, to: it.learnt, atLeast: 1, counted: cause == batch.GapRingOverflow, heard: true})
 		return
 	}
-	it.record, it.ack, it.dups, it.lost, it.unheard = nil, nil, nil, cause, false
+	it.record, it.ack, it.dups, it.lost = nil, nil, nil, cause
 	if r.fits(it.size(), true) {
 		r.wait(it)
 		return

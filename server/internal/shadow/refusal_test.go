@@ -101,6 +101,17 @@ func TestCutFromBeforeAChange(t *testing.T) {
 	}
 }
 
+// A record that is put back without its bytes still expects its message (seed 152916).
+func TestLostIsStillExpected(t *testing.T) {
+	r := newRingTest(t)
+	r.Empty(batch.GapPaused, start)
+	r.has(5, start+1)
+	r.Truncated(5, []CutRecord{{Fingerprint: tick, Record: []byte("a"), Seq: 5, Time: start + 1}}, start+2)
+	r.has(5, start+3)
+	r.hears("a", start+4, false)
+	r.recovers(start + 2*window)
+}
+
 // What was dropped for a change of settings and is not appended either is reported, as many as may be: the leader may
 // have refused it (seed 173).
 func TestEmptiedIsReported(t *testing.T) {

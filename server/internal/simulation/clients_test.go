@@ -34,8 +34,6 @@ const (
 	acked
 )
 
-func (p *publish) unknown() {}
-
 func (c *clients) publish() {
 	c.w.every(c.w.plan.publishEvery, func() bool {
 		if ids := c.w.oracle.ids(); len(ids) > 0 {

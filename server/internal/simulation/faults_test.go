@@ -131,7 +131,7 @@ func (w *world) pause(b *broker) {
 		return
 	}
 	w.happened("pause", uint64(b.index))
-	b.paused = true
+	b.paused, w.halted = true, true
 	process := b.process
 	w.after(w.between(50*time.Millisecond, 4*time.Second), func() {
 		if b.up && b.process == process {
@@ -287,7 +287,7 @@ func (w *world) heal() {
 	w.happened("heal")
 	w.plan.calm()
 	for _, l := range w.links {
-		l.cut, l.slow = false, 0
+		l.cut = false
 	}
 	w.nats.heal()
 	for _, b := range w.brokers {

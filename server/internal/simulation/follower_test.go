@@ -103,8 +103,24 @@ func (r *replica) putBack(seq uint64) {
 		r.ring.Truncated(seq, cut, r.b.clock())
 	}
 	if !mutant("simulation-cut-gap-forgotten") {
-		r.gaps.Truncated(seq)
+		r.putGapsBack(seq)
 	}
+}
+
+// putGapsBack keeps the gaps that are about to be cut, also those that another leader wrote, or this one before a restart:
+// whoever has one in its log knows of it.
+func (r *replica) putGapsBack(seq uint64) {
+	r.gaps.Truncated(seq)
+	err := r.eachBatch(commitlog.Position{Seq: seq}, r.log.End(), func(h *batch.Header, b []byte) error {
+		if c, err := batch.ParseControl(h.BodyOf(b)); h.Control() && err == nil && c.Kind == batch.ControlGap && !r.wrote[h.Seq] {
+			r.gaps.Add(c.Gap, r.b.name)
+		}
+		return nil
+	})
+	if err != nil {
+		r.spoilt(err)
+	}
+	clear(r.wrote)
 }
 
 // frame is what a leader sends: batches as they lie in its log, or nothing, and what is committed.
@@ -208,7 +224,7 @@ func (r *replica) progress() {
 		}
 		if !to.leader.Progressed(p, leader.monotonic()) {
 			if _, ok := to.leader.SessionOf(p.Broker); !ok {
-				r.w.send(leader, r.b, func() { r.closed(process, p.Session) })
+				r.w.send(leader, r.b, func() { r.closed(process) })
 			}
 			return
 		}
@@ -217,7 +233,7 @@ func (r *replica) progress() {
 }
 
 // closed is called when the leader has no session for this follower, which is to open another.
-func (r *replica) closed(process int, _ uint64) {
+func (r *replica) closed(process int) {
 	if r.b.process == process && r.follower != nil {
 		r.w.log("%s/%s learns that its session is closed", r.b.name, r.id.String()[:2])
 		r.follower.Disconnected()

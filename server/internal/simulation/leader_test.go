@@ -91,6 +91,7 @@ func (r *replica) writeGaps() {
 		seq := r.log.End().Seq
 		if r.write(r.leaderEpoch(), batch.AppendControl(nil, &batch.Control{Kind: batch.ControlGap, Gap: due.Gap})) {
 			r.gaps.Written(due.ID, seq)
+			r.wrote[seq] = true
 		}
 	}
 }
@@ -146,6 +147,9 @@ func (r *replica) pump() {
 
 // tickLeader tells followers now and then that the leader is there, and how far its log came.
 func (r *replica) tickLeader() {
+	if since, away := r.w.nats.away[r.b.index]; away { // said while it lasts: a crash would take what is known of it
+		r.gaps.Add(batch.Gap{Cause: batch.GapNATSDisconnected, FromTime: since, ToTime: r.b.clock()}, r.b.name)
+	}
 	r.writeGaps()
 	for _, m := range r.view.Members {
 		if session, ok := r.leader.SessionOf(m.Broker); ok && m.Broker != r.b.name {

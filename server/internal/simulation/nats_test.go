@@ -21,7 +21,9 @@ type natsModel struct {
 	last      map[[2]int]int64 // publisher and broker: when the last delivery arrives
 	away      map[int]int64    // broker: since when it is away, on its own clock
 	messages  []*natsMessage
-	lossy     bool // not every delivery came once, to each replica, and each knows it
+	dropped   bool // a delivery was dropped and nobody noticed
+	doubled   bool // one came twice
+	lossy     bool // one of these, or some replica began to hear while messages were published
 }
 
 // natsMessage is what one publisher published once.
@@ -67,7 +69,7 @@ func (n *natsModel) publishOne(publisher int, id uuid.UUID) {
 			continue
 		}
 		if n.w.chance(n.w.plan.natsLoss) {
-			n.lossy = true
+			n.dropped, n.lossy = true, true
 			continue
 		}
 		key := [2]int{publisher, b.index}
@@ -85,7 +87,7 @@ func (n *natsModel) publishOne(publisher int, id uuid.UUID) {
 		}
 		n.w.after(time.Duration(at-n.w.now), deliver)
 		if n.w.chance(n.w.plan.natsTwice) {
-			n.lossy = true
+			n.doubled, n.lossy = true, true
 			n.w.after(time.Duration(at-n.w.now)+n.w.between(0, time.Second), deliver)
 		}
 	}

@@ -5,7 +5,6 @@ import "time"
 // link is one direction between two brokers.
 type link struct {
 	cut   bool
-	slow  time.Duration
 	last  int64 // when the last message in order arrives
 	epoch int   // raised when connections break: what is under way on them is lost
 }
@@ -36,7 +35,7 @@ func (w *world) send(from, to *broker, deliver func()) {
 			to.whenAwake(deliver)
 		}
 	}
-	delay := w.between(50*time.Microsecond, w.plan.delay) + l.slow
+	delay := w.between(50*time.Microsecond, w.plan.delay)
 	at := max(w.now+int64(delay), l.last+1)
 	l.last = at
 	w.after(time.Duration(at-w.now), arrive)

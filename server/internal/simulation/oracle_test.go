@@ -39,6 +39,7 @@ type ledger struct {
 type servedRecord struct {
 	value, key string
 	epoch      uint64
+	recovered  bool // appended by a new leader that had heard it
 }
 
 func newOracle(w *world) *oracle { return &oracle{w: w, ledgers: map[uuid.UUID]*ledger{}} }
@@ -145,6 +146,7 @@ func (o *oracle) committed(r *replica) {
 // advance takes what a leader has newly committed into the ledger.
 func (o *oracle) advance(r *replica, l *ledger, to commitlog.Position) {
 	o.quorums(r, l)
+	o.holders(r, l, to)
 	err := r.eachBatch(l.committed, to, func(h *batch.Header, b []byte) error {
 		o.w.log("%s/%s has committed seq %d offsets %d to %d of epoch %d, compacted below %d, start %d", r.b.name, r.id.String()[:2], h.Seq, h.BaseOffset, h.NextOffset(), h.LeaderEpoch, r.log.Compacted(), r.log.Start())
 		out := h.Seq != l.committed.Seq || h.BaseOffset != l.committed.Offset
@@ -165,7 +167,7 @@ func (o *oracle) advance(r *replica, l *ledger, to commitlog.Position) {
 		}
 		return eachRecord(h, b, func(offset int64, record *batch.Record) {
 			o.w.log("%s committed %q at offset %d, epoch %d, recovered %v", r.id.String()[:2], record.Value, offset, h.LeaderEpoch, h.Attributes&batch.Recovered != 0)
-			l.records[offset] = servedRecord{value: string(record.Value), key: string(record.Key), epoch: h.LeaderEpoch}
+			l.records[offset] = servedRecord{value: string(record.Value), key: string(record.Key), epoch: h.LeaderEpoch, recovered: h.Attributes&batch.Recovered != 0}
 		})
 	})
 	if err != nil {
@@ -247,6 +249,32 @@ func (o *oracle) opened(r *replica) {
 		o.w.violate("2.8", "%s ends at %v after a restart; %v was durable", r.b.name, r.log.End(), had)
 	}
 	delete(r.b.held, r.id)
+}
+
+// discards is called before a broker deletes a copy: only what a command named is deleted (S14).
+func (o *oracle) discards(b *broker, id uuid.UUID) {
+	for d := range b.state.Deleted(b.name) {
+		if d.Partition == id {
+			return
+		}
+	}
+	o.w.violate("S14", "%s deletes its copy of %v, which no command has deleted", b.name, id)
+}
+
+// holders counts the copies that hold durably what is about to be taken for committed (S1).
+func (o *oracle) holders(r *replica, l *ledger, to commitlog.Position) {
+	if o.w.plan.async {
+		return
+	}
+	n := 0
+	for _, b := range o.w.brokers {
+		if !durableOf(b, l.id).Before(to) {
+			n++
+		}
+	}
+	if n+o.w.spoiled < r.view.MinISR { // what a fault took after it was counted is within the budget
+		o.w.violate("S1", "%s commits %v, which %d copies hold, min ISR %d", r.b.name, to, n, r.view.MinISR)
+	}
 }
 
 // started is called when a leader moved the log start.

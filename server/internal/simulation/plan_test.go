@@ -38,6 +38,9 @@ type plan struct {
 	jump, reassign, newMinISR                                            time.Duration
 }
 
+// largeRing is a size in bytes that no ring comes to.
+const largeRing = 1 << 20
+
 // newPlan chooses.
 func (w *world) newPlan() plan {
 	r := w.rng
@@ -58,7 +61,7 @@ func (w *world) newPlan() plan {
 		delay: w.between(200*time.Microsecond, 20*time.Millisecond), stray: rare(30),
 		lostProposal: rare(60), twiceProposed: rare(80), lostAnswer: rare(80), slowApply: rare(100),
 		syncDelay: w.between(200*time.Microsecond, 40*time.Millisecond), segmentBytes: 600 + r.Int64N(6000),
-		window: w.between(1500*time.Millisecond, 3*time.Second), ringBytes: 1 << 20, lag: w.between(800*time.Millisecond, 3*time.Second),
+		window: w.between(1500*time.Millisecond, 3*time.Second), ringBytes: largeRing, lag: w.between(800*time.Millisecond, 3*time.Second),
 		credit: 300 + r.Int64N(4000), publishEvery: w.between(20*time.Millisecond, 300*time.Millisecond), natsLoss: rare(30),
 		powerCut: some(time.Second, 8*time.Second), kill: some(time.Second, 8*time.Second),
 		cleanStop: some(3*time.Second, 15*time.Second), cut: some(2*time.Second, 10*time.Second),

@@ -68,6 +68,7 @@ func (b *broker) discard(id uuid.UUID) {
 	if r == nil {
 		return
 	}
+	b.w.oracle.discards(b, id)
 	r.standDown()
 	b.check(r.log.Close(), "closing a log")
 	delete(b.replicas, id)

@@ -41,6 +41,7 @@ type replica struct {
 	committedTo map[string]toldSoFar  // as leader: what each follower was told to be committed
 	readers     map[string]*sentSoFar // as leader
 	gaps        shadow.Gaps
+	wrote       map[uint64]bool     // seqs of gaps that this process wrote as leader
 	reported    map[uint64][]func() // as leader: who is to learn that a gap is committed
 	ticked      int64               // true time
 	progressed  bool                // as follower: the leader was shown to have appended what it had heard
@@ -65,7 +66,7 @@ func (r *replica) dir() string { return path.Join(partitions, r.id.String(), "lo
 
 // openReplica opens, or makes, the log of a partition.
 func openReplica(b *broker, id uuid.UUID) *replica {
-	r := &replica{w: b.w, b: b, id: id, committedTo: map[string]toldSoFar{}, reported: map[uint64][]func(){}}
+	r := &replica{w: b.w, b: b, id: id, committedTo: map[string]toldSoFar{}, reported: map[uint64][]func(){}, wrote: map[uint64]bool{}}
 	folder := path.Dir(r.dir())
 	b.w.must(b.disk.MkdirAll(folder), "making the folder of a partition")
 	b.w.must(b.disk.SyncDir(partitions), "making the folder of a partition")
@@ -164,9 +165,6 @@ func (r *replica) spoilt(err error) {
 
 // standDown ends the role. What waits for a commit never learns what became of it.
 func (r *replica) standDown() {
-	for _, p := range r.waiting {
-		p.unknown()
-	}
 	r.gaps.Retry()
 	r.leader, r.follower, r.waiting, r.proposed = nil, nil, nil, false
 }
@@ -303,7 +301,7 @@ func (r *replica) appended() {
 	})
 }
 
-// learnEpochs adds the epochs of batches that were appended, or drops those of batches that were cut off.
+// learnEpoch adds the epoch of batches that were appended; forgetEpochs drops those of batches that were cut off.
 func (r *replica) learnEpoch(epoch uint64, start commitlog.Position) {
 	if n := len(r.epochs); n == 0 || r.epochs[n-1].Epoch < epoch {
 		r.epochs = append(r.epochs, replication.EpochStart{Epoch: epoch, Start: start})

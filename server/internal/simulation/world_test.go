@@ -35,6 +35,7 @@ type world struct {
 	history []string
 	buffer  []byte
 	jumped  bool // a wall clock did
+	halted  bool // a process was paused: what it hears comes late
 	spoiled int  // copies that a fault took, of the budget of S1
 	trashed int
 	rings   int
@@ -121,7 +122,7 @@ func (w *world) around(d time.Duration) time.Duration { return w.between(d*9/10,
 // chance is true in p of 1000 cases.
 func (w *world) chance(p int) bool { return w.rng.IntN(1000) < p }
 
-// log folds what happens into the trace, and keeps it as text if somebody is to read it.
+// log keeps what happens as text if somebody is to read it.
 func (w *world) log(format string, args ...any) {
 	if w.verbose {
 		w.history = append(w.history, fmt.Sprintf("%12.6f ", float64(w.now-epoch0)/1e9)+fmt.Sprintf(format, args...))
