@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -69,31 +70,54 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	if err != nil {
 		return err
 	}
+	control, err := openControl(ctx, folder, listeners.take(peerPort), config.Logger, s.fail)
+	if err != nil {
+		return err
+	}
+	s.onStop(control.close)
 	source, refuse, err := s.connectNATS(ctx, config)
 	if err != nil {
 		return err
 	}
-	files := commitlog.NewFiles(vfs.OS(), openFiles())
-	s.onStop(func(context.Context) error { return files.Close() })
-	marks, err := folder.OpenMarks()
+	streams, err := s.openHost(ctx, folder, control, source, config.Logger)
 	if err != nil {
 		return err
 	}
-	s.onStop(func(context.Context) error { return marks.Close() })
-	streams, err := host.Open(ctx, host.Config{
-		Folder: folder, Files: files, Marks: marks, Source: source, Now: time.Now, OnFault: s.fail, Logger: config.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	s.onStop(streams.Close)
 	s.onStop(refuse)
 
-	grpcServer := rpc.Serve(listeners.take(grpcPort), rpc.Config{Streams: streams, Broker: folder.Broker, Logger: config.Logger})
+	grpcServer := rpc.Serve(listeners.take(grpcPort), rpc.Config{Streams: streams, Logger: config.Logger})
 	s.onStop(grpcServer.Shutdown)
 	webServer := web.Serve(listeners.take(httpPort), s.Err)
 	s.onStop(webServer.Shutdown)
 	return nil
+}
+
+// openHost opens the logs and lets the streams run.
+func (s *Server) openHost(ctx context.Context, folder *host.Folder, control *control, source *capture.Source, logger *slog.Logger) (*host.Host, error) {
+	files := commitlog.NewFiles(vfs.OS(), openFiles())
+	s.onStop(func(context.Context) error { return files.Close() })
+	marks, err := folder.OpenMarks()
+	if err != nil {
+		return nil, err
+	}
+	s.onStop(func(context.Context) error { return marks.Close() })
+	streams, err := host.Open(ctx, host.Config{
+		Folder: folder, Files: files, Marks: marks, Metadata: control,
+		Subscribe: func(ctx context.Context, subjects []string, sink capture.Sink) (host.Capture, error) {
+			s, err := source.Subscribe(ctx, subjects, sink)
+			if err != nil { // and no interface that holds nothing
+				return nil, err
+			}
+			return s, nil
+		},
+		RaftID: control.node.ID(), ClientAddress: s.ready.GRPC, PeerAddress: s.ready.Peer,
+		Now: time.Now, OnFault: s.fail, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.onStop(streams.Close)
+	return streams, nil
 }
 
 // connectNATS connects to the NATS that the configuration names, or starts one. Refuse makes an embedded one take nothing
@@ -138,8 +162,7 @@ const (
 // listeners are the open ports of a broker, until somebody serves them.
 type listeners [ports]net.Listener
 
-// listen opens all ports at once, so that one that is in use is found before anything else happens. Nobody serves the
-// port of peers: it is held for the cluster.
+// listen opens all ports at once, so that one that is in use is found before anything else happens.
 func (s *Server) listen(ctx context.Context, config *Config) (*listeners, error) {
 	l := &listeners{}
 	s.onStop(func(context.Context) error { return l.close() })

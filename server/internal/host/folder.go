@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -15,8 +16,11 @@ import (
 	"github.com/trestlehq/trestle/commitlog/vfs"
 )
 
-// formatVersion of a data folder.
-const formatVersion = 1
+// Formats of a data folder. In one of the first, the folders of partitions alone say what streams there are.
+const (
+	firstFormat   = 1
+	currentFormat = 2
+)
 
 // Names in a data folder.
 const (
@@ -25,6 +29,9 @@ const (
 	marksName      = "marks"
 	partitionsName = "partitions"
 	metaName       = "meta.json"
+	raftName       = "raft"
+	trashName      = "trash"
+	cleanName      = "clean"
 	tempSuffix     = ".tmp"
 )
 
@@ -34,6 +41,10 @@ type Identity struct {
 	Storage string `json:"storage_uuid"` // of the folder
 	Broker  string `json:"broker"`
 	Cluster string `json:"cluster"`
+	// ClusterID is the cluster's UUID.
+	ClusterID string `json:"cluster_uuid,omitempty"`
+	// RaftID is that of the folder's metadata, once all streams are in there; empty: not yet.
+	RaftID string `json:"raft_id,omitempty"`
 }
 
 // Folder is a data folder that this process has locked.
@@ -79,7 +90,9 @@ func (f *Folder) identify(broker, fallback, cluster string) error {
 		if broker == "" {
 			broker = fallback
 		}
-		f.Identity = Identity{Format: formatVersion, Storage: uuid.NewString(), Broker: broker, Cluster: cluster}
+		f.Identity = Identity{
+			Format: currentFormat, Storage: uuid.NewString(), Broker: broker, Cluster: cluster, ClusterID: uuid.NewString(),
+		}
 		return writeJSON(f.fs, name, f.Identity)
 	}
 	if err != nil {
@@ -89,13 +102,53 @@ func (f *Folder) identify(broker, fallback, cluster string) error {
 		return fmt.Errorf("%s is damaged: %w; restore it from a backup, the rest of the folder is untouched", name, err)
 	}
 	switch {
-	case f.Format != formatVersion:
-		return fmt.Errorf("the data folder %s has format %d and this program knows %d; start the version that wrote it", f.dir, f.Format, formatVersion)
+	case f.Format < firstFormat || f.Format > currentFormat:
+		return fmt.Errorf("the data folder %s has format %d and this program knows %d; start the version that wrote it", f.dir, f.Format, currentFormat)
 	case broker != "" && broker != f.Broker:
 		return fmt.Errorf("the data folder %s belongs to broker %q, not %q; leave --id out or choose another folder", f.dir, f.Broker, broker)
 	case cluster != f.Cluster:
 		return fmt.Errorf("the data folder %s belongs to cluster %q, not %q; set --cluster %s or choose another folder", f.dir, f.Cluster, cluster, f.Cluster)
 	}
+	if f.ClusterID == "" { // of the first format
+		f.ClusterID = uuid.NewString()
+		return writeJSON(f.fs, name, f.Identity)
+	}
+	return nil
+}
+
+// RaftFolder is where the metadata lies. A folder whose metadata is complete and gone is an error: made anew, it would
+// know of no stream.
+func (f *Folder) RaftFolder() (string, error) {
+	dir := filepath.Join(f.dir, raftName)
+	if f.RaftID == "" {
+		return dir, nil
+	}
+	if _, err := f.fs.Stat(dir); err != nil {
+		return "", fmt.Errorf("the metadata of this broker is gone: %w; put %s back from a backup, the partitions are untouched", err, dir)
+	}
+	return dir, nil
+}
+
+// CheckRaftID refuses metadata that is not this folder's.
+func (f *Folder) CheckRaftID(id string) error {
+	if f.RaftID != "" && f.RaftID != id {
+		return fmt.Errorf("the metadata in %s is that of %s and not of %s, which this data folder belongs to; put the right one back from a backup",
+			filepath.Join(f.dir, raftName), id, f.RaftID)
+	}
+	return nil
+}
+
+// settled notes that all streams of the folder are in that metadata: from now on it alone says what there is.
+func (f *Folder) settled(raftID string) error {
+	if f.RaftID == raftID {
+		return nil
+	}
+	identity := f.Identity
+	identity.Format, identity.RaftID = currentFormat, raftID
+	if err := writeJSON(f.fs, filepath.Join(f.dir, identityName), identity); err != nil {
+		return err
+	}
+	f.Identity = identity
 	return nil
 }
 
@@ -110,6 +163,17 @@ func (f *Folder) Close() error { return f.lock.Close() }
 func (f *Folder) partitionDir(partition uuid.UUID) string {
 	return filepath.Join(f.dir, partitionsName, partition.String())
 }
+
+func (f *Folder) logDir(partition uuid.UUID) string {
+	return filepath.Join(f.partitionDir(partition), "log"+strconv.Itoa(recordsLog))
+}
+
+// dedupDir is where the snapshots of what was stored within the dedup window lie.
+func (f *Folder) dedupDir(partition uuid.UUID) string {
+	return filepath.Join(f.partitionDir(partition), "dedup")
+}
+
+func (f *Folder) trashDir() string { return filepath.Join(f.dir, trashName) }
 
 // readFile reads a small file.
 func readFile(fsys vfs.FS, name string) ([]byte, error) {

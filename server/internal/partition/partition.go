@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/commitlog/vfs"
 	"github.com/trestlehq/trestle/proto/batch"
+	"github.com/trestlehq/trestle/server/internal/shadow"
 )
 
 // Limits.
@@ -43,18 +45,34 @@ func (e *WrongOffsetError) Error() string {
 	return fmt.Sprintf("offset %d is expected, the next offset is %d", e.Expected, e.Next)
 }
 
-// Config of a partition.
+// Config of a partition. The callbacks are called from goroutines of the partition and must not call Close.
 type Config struct {
 	Log *commitlog.Log
 	// Epoch of the leadership that begins.
 	Epoch uint64
 	// Now is the clock.
 	Now func() time.Time
-	// OnFault is called once, from a goroutine of the partition, when its log has failed for good.
+	// OnFault is called once when the log has failed for good, as by a failed sync: the process is to end (protocol.md 1.10).
 	OnFault func(error)
-	// OnFull is called, from a goroutine of the partition, when its disk is found full, with why, and with nil when there
-	// is room again.
+	// OnFull is called when the partition's disk is found full, with why, and with nil when there is room again.
 	OnFull func(error)
+	// OnProblem is called when something failed that is tried again: retention, compaction, a snapshot; nil: nobody is told.
+	OnProblem func(error)
+
+	// Settings are those to begin with.
+	Settings Settings
+	// Dedup is what is needed to know message ids and producers again; nil: neither is looked at.
+	Dedup *Dedup
+	// Codec unpacks batches of a log that packs them, where a reader wants part of one.
+	Codec commitlog.Codec
+	// Mode to begin with.
+	Mode Mode
+	// Unclean says that the leadership before, on this replica and no other, did not end with Close: what was published since
+	// the last append may be missing, and a gap says so (protocol.md 2.9).
+	Unclean bool
+	// Space is the state of the disk. Each Tick asks it: from 95 % on publishes are refused and captured messages become a gap
+	// (protocol.md 1.11). nil: the partition finds out when a write fails, and captured messages wait.
+	Space func() (vfs.Space, error)
 }
 
 // DamagedError says that stored bytes are not what was written, from the record at Offset up to NextGood.
@@ -73,36 +91,85 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 type Partition struct {
 	config Config
 	log    *commitlog.Log
-	tasks  sync.WaitGroup // the writing and the syncing goroutine
+	tasks  sync.WaitGroup // all goroutines of the partition
 	stop   chan struct{}  // closed when the partition closes: ends waiting for a full disk
+	upkeep upkeep
+	memory memory // its lock comes before mu
+	// lastTry says that the disk was found full while the partition closes. Only the writing goroutine uses it.
+	lastTry bool
 
 	// mu guards what follows. It is not held across I/O.
-	mu      sync.Mutex
-	queue   queue
-	waiting []*publication // appended and not durable, in the order of the log
-	writing bool           // the writing goroutine exists
-	syncing bool           // the syncing goroutine exists
-	closed  bool
-	fault   error // why nothing is accepted any more
-	full    error // why what is queued cannot be appended for now
-	damage  error // what a reader came across last
+	mu       sync.Mutex
+	settings Settings
+	changed  chan struct{} // closed when the settings change
+	queue    queue
+	waiting  []*pending // appended and not committed, in the order of the log
+	writing  bool       // the writing goroutine exists
+	syncing  bool       // the syncing goroutine exists
+	closed   bool
+	fault    error // why nothing is accepted any more
+	full     error // why what is queued cannot be appended for now
+	guarded  error // why the disk guard lets nothing in for now
+	damage   error // what a reader came across last
+
+	mode        Mode
+	modeSince   int64 // unix nanoseconds
+	growing     growth
+	gaps        shadow.Gaps
+	gapAt       int64 // append time of the last gap, unix nanoseconds
+	gapTurn     int64 // what gaps is given for the time
+	gapsWritten uint64
+	lastGap     *batch.Gap
 }
 
-// Lead takes up the leadership of a log: it begins the epoch with a control batch, makes that durable, and accepts
-// records from then on.
+// Lead takes up the leadership of a log: it finds out what was stored within the dedup window, begins the epoch with a
+// control batch, makes that durable, and accepts records from then on.
 func Lead(config Config) (*Partition, error) {
-	begin := batch.AppendControl(nil, &batch.Control{Kind: batch.ControlEpoch, Epoch: config.Epoch})
-	if _, err := config.Log.Append(config.Epoch, config.Now().UnixNano(), begin); err != nil {
-		return nil, fmt.Errorf("beginning epoch %d: %w", config.Epoch, err)
+	p := &Partition{
+		config: config, log: config.Log, settings: config.Settings, mode: config.Mode,
+		stop: make(chan struct{}), changed: make(chan struct{}),
 	}
-	durable, err := config.Log.Sync()
-	if err != nil {
-		return nil, fmt.Errorf("beginning epoch %d: %w", config.Epoch, err)
-	}
-	config.Log.Commit(durable)
-	p := &Partition{config: config, log: config.Log, stop: make(chan struct{})}
 	p.queue.room.L = &p.mu
+	p.upkeep.begin()
+	p.growing.begin()
+	if err := p.remember(); err != nil {
+		return nil, fmt.Errorf("beginning epoch %d: %w", config.Epoch, err)
+	}
+	if err := p.beginEpoch(); err != nil {
+		p.memory.state.Close()
+		return nil, fmt.Errorf("beginning epoch %d: %w", config.Epoch, err)
+	}
+	p.advance()
 	return p, nil
+}
+
+// beginEpoch appends the control batches with which a leadership begins, and makes them durable.
+func (p *Partition) beginEpoch() error {
+	_, last := p.log.LastEpoch()
+	now := max(p.config.Now().UnixNano(), last)
+	p.modeSince = now
+	begin := []batch.Control{{Kind: batch.ControlEpoch, Epoch: p.config.Epoch}}
+	for _, gap := range p.gapsAtStart(last, now) {
+		begin = append(begin, batch.Control{Kind: batch.ControlGap, Gap: gap})
+		p.gapsWritten++
+		p.lastGap = &gap
+	}
+	end := p.log.End()
+	pl := &plan{first: end, next: end, time: now}
+	for i := range begin {
+		p.memory.state.Append(batchAt(pl), nil)
+		pl.put(batch.AppendControl(nil, &begin[i]), 0)
+	}
+	if _, err := p.log.Append(p.config.Epoch, now, pl.batches...); err != nil {
+		return err
+	}
+	p.memory.appended(pl)
+	durable, err := p.log.Sync()
+	if err != nil {
+		return err
+	}
+	p.log.Commit(durable)
+	return nil
 }
 
 // State of a partition. All ends are exclusive.
@@ -114,6 +181,12 @@ type State struct {
 	DurableOffset int64
 	Bytes         int64
 	Fault         error
+	Mode          Mode
+	// Gaps is how many gaps were written since the partition leads, and LastGap the last of them.
+	Gaps    uint64
+	LastGap *batch.Gap
+	// DedupWindow is the window that is kept in truth: shorter than the setting while memory is short.
+	DedupWindow time.Duration
 }
 
 // State as of now.
@@ -125,14 +198,17 @@ func (p *Partition) State() State {
 		DurableOffset: p.log.Durable().Offset,
 		NextOffset:    p.log.End().Offset,
 		Bytes:         p.log.SizeBytes(),
+		DedupWindow:   p.memory.window(p.config.Now().UnixNano()),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Fault = cmp.Or(p.fault, p.full, p.damage)
+	s.Fault = cmp.Or(p.fault, p.full, p.guarded, p.damage)
+	s.Mode, s.Gaps, s.LastGap = p.mode, p.gapsWritten, p.lastGap
 	return s
 }
 
-// Close refuses what comes from now on, appends and syncs what came before, and closes the log.
+// Close refuses what comes from now on, appends and syncs what came before, gaps included, leaves word of what was stored
+// within the dedup window, and closes the log. An error means that something may be missing: the next start is unclean.
 func (p *Partition) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -142,9 +218,21 @@ func (p *Partition) Close() error {
 	p.closed = true
 	close(p.stop)
 	p.queue.room.Broadcast()
+	p.startLocked()
 	p.mu.Unlock()
+	p.upkeep.end()
 	p.tasks.Wait()
-	return p.log.Close()
+	p.mu.Lock()
+	err := p.fault
+	p.mu.Unlock()
+	if err == nil {
+		p.saveSnapshot()
+	}
+	err = errors.Join(err, p.log.Close())
+	p.memory.mu.Lock()
+	defer p.memory.mu.Unlock()
+	p.memory.state.Close()
+	return err
 }
 
 // usableLocked says why nothing may be added, if nothing may.
@@ -174,45 +262,33 @@ func (p *Partition) failed(err error) {
 	if first {
 		p.fault = err
 	}
-	unsettled := append(p.waiting, p.queue.publications...)
-	p.waiting, p.queue.publications = nil, nil
-	p.queue.room.Broadcast()
+	unsettled := append(p.waiting, p.queue.abandon()...)
+	p.waiting = nil
 	p.mu.Unlock()
-	for _, pub := range unsettled {
-		pub.settle(Ack{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err))
+	for _, one := range unsettled {
+		one.settle(Ack{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err))
 	}
 	if first && p.config.OnFault != nil {
 		p.config.OnFault(err)
 	}
 }
 
-// Capture adds a record that came from NATS. The bytes of the record are copied. It blocks while too much is waiting to
-// be appended.
-func (p *Partition) Capture(r *batch.Record) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.queue.bytes >= maxQueuedBytes && p.usableLocked() == nil {
-		p.queue.room.Wait()
-	}
-	if err := p.usableLocked(); err != nil {
-		return err
-	}
-	p.queue.addRecord(r)
-	p.startLocked()
-	return nil
-}
-
 // Publish appends a batch and answers when it is as safe as it asks for. When ctx ends first, the batch may be stored or
-// not: ErrOutcomeUnknown.
+// not: ErrOutcomeUnknown. What was stored before is answered with where it is, also by a partition that takes nothing new.
 func (p *Partition) Publish(ctx context.Context, b Batch) (Ack, error) {
-	pub := newPublication(b)
-	p.mu.Lock()
-	err := p.usableLocked()
-	if err == nil && p.full != nil && p.queue.bytes > 0 { // with nothing in the queue this one finds out whether it still is
-		err = p.full
+	pub, err := p.newPublication(&b)
+	if err != nil {
+		return Ack{}, err
 	}
-	if err == nil && p.queue.bytes+len(pub.bytes) > maxQueuedBytes && p.queue.bytes > 0 {
-		err = ErrTooManyInFlight
+	p.mu.Lock()
+	err = p.usableLocked()
+	if err == nil {
+		if refusal := p.refusalLocked(pub); refusal != nil {
+			if !pub.mayRepeat() {
+				err = refusal
+			}
+			pub.refuse(refusal)
+		}
 	}
 	if err != nil {
 		p.mu.Unlock()
@@ -227,4 +303,19 @@ func (p *Partition) Publish(ctx context.Context, b Batch) (Ack, error) {
 	case <-ctx.Done():
 		return Ack{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, context.Cause(ctx))
 	}
+}
+
+// refusalLocked says why a batch cannot be stored now, if it was not before.
+func (p *Partition) refusalLocked(pub *publication) error {
+	switch {
+	case p.mode != Active:
+		return p.mode.refusal()
+	case p.guarded != nil:
+		return p.guarded
+	case p.full != nil && p.queue.bytes > 0: // with nothing in the queue this one finds out whether it still is
+		return p.full
+	case p.queue.bytes+len(pub.bytes) > maxQueuedBytes && p.queue.bytes > 0:
+		return ErrTooManyInFlight
+	}
+	return nil
 }

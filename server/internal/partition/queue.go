@@ -1,27 +1,44 @@
 package partition
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/trestlehq/trestle/proto/batch"
+	"github.com/trestlehq/trestle/server/internal/dedup"
+	"github.com/trestlehq/trestle/server/internal/shadow"
 )
 
 // queue is what waits to be appended. It is guarded by Partition.mu.
 type queue struct {
-	open         *batch.Builder   // captured records; nil: none
-	full         []*batch.Builder // captured records of batches that are full, oldest first
+	open         *capturedBatch   // captured records; nil: none
+	full         []*capturedBatch // captured records of batches that are full, oldest first
 	publications []*publication
 	bytes        int
-	room         sync.Cond // bytes went down
+	room         sync.Cond // bytes went down, or nothing is to be waited for
 
-	spare []*batch.Builder // builders to use again
+	spare []*capturedBatch // to use again
+}
+
+// capturedBatch gathers captured records.
+type capturedBatch struct {
+	batch.Builder
+	notes []note // by rising index
+}
+
+// note is what is to be known of a captured record that is more than bytes to store.
+type note struct {
+	index    int      // in its batch
+	id       dedup.ID // zero: none
+	expected *int64
+	notify   func(Ack, error) // nil: nobody waits
 }
 
 // maxSpare is how many builders are kept for use.
 const maxSpare = 4
 
-// addRecord adds a captured record to the open batch.
-func (q *queue) addRecord(r *batch.Record) {
+// addRecord adds a captured record to the open batch. The note's index is found out.
+func (q *queue) addRecord(r *batch.Record, n note) {
 	if q.open != nil && q.open.Size()+r.Size() > MaxBatchBytes {
 		q.full = append(q.full, q.open)
 		q.open = nil
@@ -32,17 +49,21 @@ func (q *queue) addRecord(r *batch.Record) {
 		q.bytes += q.open.Size()
 	}
 	before := q.open.Size()
+	if n.id != (dedup.ID{}) || n.expected != nil || n.notify != nil {
+		n.index = q.open.Count()
+		q.open.notes = append(q.open.notes, n)
+	}
 	q.open.Append(r)
 	q.bytes += q.open.Size() - before
 }
 
-func (q *queue) builder() *batch.Builder {
+func (q *queue) builder() *capturedBatch {
 	if n := len(q.spare); n > 0 {
 		b := q.spare[n-1]
 		q.spare = q.spare[:n-1]
 		return b
 	}
-	return &batch.Builder{}
+	return &capturedBatch{}
 }
 
 func (q *queue) addPublication(p *publication) {
@@ -52,11 +73,14 @@ func (q *queue) addPublication(p *publication) {
 
 // work is what is appended in one write.
 type work struct {
+	gaps         []shadow.DueGap
 	publications []*publication
-	captured     []*batch.Builder
+	captured     []*capturedBatch
 }
 
-func (w *work) empty() bool { return len(w.publications) == 0 && len(w.captured) == 0 }
+func (w *work) empty() bool {
+	return len(w.publications) == 0 && len(w.captured) == 0 && len(w.gaps) == 0
+}
 
 // take takes what is to be appended next: publications first, then captured records, up to maxAppendBytes of each.
 func (q *queue) take() work {
@@ -84,18 +108,20 @@ func (q *queue) take() work {
 }
 
 // putBack returns captured records that could not be appended to where they were taken from.
-func (q *queue) putBack(captured []*batch.Builder) {
+func (q *queue) putBack(captured []*capturedBatch) {
 	q.full = append(captured[:len(captured):len(captured)], q.full...)
 }
 
 // done gives back the room that publications and captured records took.
-func (q *queue) done(publications []*publication, captured []*batch.Builder) {
+func (q *queue) done(publications []*publication, captured []*capturedBatch) {
 	for _, p := range publications {
 		q.bytes -= len(p.bytes)
 	}
 	for _, b := range captured {
 		q.bytes -= b.Size()
 		if len(q.spare) < maxSpare && b.Size() <= MaxBatchBytes {
+			clear(b.notes)
+			b.notes = b.notes[:0]
 			q.spare = append(q.spare, b)
 		}
 	}
@@ -109,4 +135,31 @@ func (q *queue) rest() {
 	if q.bytes == 0 {
 		q.spare, q.full, q.publications = nil, nil, nil
 	}
+}
+
+// abandon empties the queue and returns those who wait for what was in it.
+func (q *queue) abandon() (waiting []*pending) {
+	for _, pub := range q.publications {
+		waiting = append(waiting, &pub.pending)
+	}
+	captured := q.full
+	if q.open != nil {
+		captured = append(slices.Clip(captured), q.open)
+	}
+	for _, c := range captured {
+		waiting = append(waiting, c.waiting()...)
+	}
+	q.publications, q.full, q.open, q.bytes = nil, nil, nil, 0
+	q.room.Broadcast()
+	return waiting
+}
+
+// waiting are those who wait for a record of the batch.
+func (c *capturedBatch) waiting() (waiting []*pending) {
+	for i := range c.notes {
+		if c.notes[i].notify != nil {
+			waiting = append(waiting, &pending{notify: c.notes[i].notify})
+		}
+	}
+	return waiting
 }

@@ -6,29 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/proto/batch"
-)
-
-// Place names an offset of a partition that may not be known as a number.
-type Place struct {
-	Kind   PlaceKind
-	Offset int64  // with AtOffset
-	Last   uint64 // with AtLast
-}
-
-// PlaceKind says how a Place is named.
-type PlaceKind uint8
-
-// Kinds of Place.
-const (
-	AtEnd      PlaceKind = iota // the high watermark
-	AtEarliest                  // the log start
-	AtLatest                    // to start from: the newest committed record; to stop at: the high watermark
-	AtOffset
-	AtLast  // so many records before the high watermark
-	AtNever // to stop: not at all
 )
 
 // Chunk is a run of whole batches for a reader, as stored, but that the first and last may be cut. The bytes belong to
@@ -39,14 +20,18 @@ type Chunk struct {
 	LogStart      int64
 }
 
-// Reader reads the committed records of a partition from one offset to another. It is not safe for concurrent use.
+// Reader reads the committed records of a partition from one place to another. It is not safe for concurrent use.
 type Reader struct {
 	partition *Partition
 	log       *commitlog.Reader
+	back      *backwards         // nil: it reads forwards
 	next      int64              // offset below which everything was read
 	stop      int64              // exclusive
 	stopAt    commitlog.Position // stop here as well; Seq 0: nowhere
+	startTime int64              // what was appended before is left out, unix nanoseconds
+	stopTime  int64              // what was appended then or later is left out
 	ended     bool
+	plain     bool // packed batches are unpacked
 	size      int  // bytes of the next buffer
 	limit     int  // bytes of a chunk
 	hard      bool // limit holds for a single batch, too
@@ -62,50 +47,24 @@ const (
 // NewReader returns a reader of the records from start to stop, both as of now. A chunk has at most maxBytes, 0 meaning
 // DefaultChunk unless a single batch is larger.
 func (p *Partition) NewReader(start, stop Place, maxBytes int) (*Reader, error) {
-	r := &Reader{partition: p, limit: maxBytes, hard: maxBytes > 0}
-	if maxBytes == 0 {
-		r.limit = DefaultChunk
-	}
-	end := p.log.Committed()
-	committed, logStart := end.Offset, p.log.Start()
-	switch start.Kind {
-	case AtEarliest:
-		r.next = logStart
-	case AtLatest:
-		r.next = max(committed-1, logStart)
-	case AtOffset:
-		r.next = start.Offset
-	case AtLast:
-		r.next = max(committed-int64(min(start.Last, uint64(committed))), logStart)
-	case AtEnd, AtNever:
-		r.next = committed
-	}
-	switch stop.Kind {
-	case AtNever:
-		r.stop = math.MaxInt64
-	case AtOffset:
-		r.stop = stop.Offset
-	case AtEarliest:
-		r.stop = logStart
-	case AtLast:
-		r.stop = max(committed-int64(min(stop.Last, uint64(committed))), logStart)
-	case AtEnd, AtLatest: // with the gaps after the last record
-		r.stop, r.stopAt = math.MaxInt64, end
-	}
-	if next := p.log.End().Offset; r.next < logStart || r.next > next {
-		return nil, &commitlog.RangeError{Offset: r.next, LogStart: logStart, NextOffset: next}
-	}
-	r.log = p.log.ReadFrom(r.next)
-	return r, nil
+	return p.Read(ReadOptions{Start: start, Stop: stop, MaxBytes: maxBytes})
 }
 
-// Next returns the next chunk, waiting for one if there is none yet. At the stop position it returns io.EOF. A batch
-// that is larger than the limit is a *commitlog.TooLargeError.
+// NextOffset is the offset from which on nothing was read yet; backwards, that down to which everything was.
+func (r *Reader) NextOffset() int64 { return r.next }
+
+// Next returns the next chunk, waiting for one if there is none yet. At the stop position it returns io.EOF, and so it does
+// at the end of a partition that is read-only. A batch that is larger than the limit is a *commitlog.TooLargeError.
 func (r *Reader) Next(ctx context.Context) (Chunk, error) {
+	if r.back != nil {
+		return r.nextBackwards()
+	}
 	for {
 		if r.ended || r.next >= r.stop {
 			return Chunk{}, io.EOF
 		}
+		growing := r.partition.whileGrowing()
+		last := growing.Err() != nil || r.partition.passed(r.stopTime) // what is committed by now is all
 		committed := r.partition.log.Committed()
 		until := committed
 		if r.stopAt.Seq != 0 && r.stopAt.Before(until) {
@@ -116,10 +75,10 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			return Chunk{}, r.damaged(err)
 		}
 		if len(run.Bytes) == 0 {
-			if until == r.stopAt {
+			if until == r.stopAt || last {
 				return Chunk{}, io.EOF
 			}
-			if _, err := r.partition.log.WaitCommitted(ctx, committed); err != nil {
+			if err := r.wait(ctx, growing, committed); err != nil {
 				return Chunk{}, err
 			}
 			continue
@@ -132,6 +91,46 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			return Chunk{Batches: batches, HighWatermark: committed.Offset, LogStart: r.partition.log.Start()}, nil
 		}
 	}
+}
+
+// whileGrowing ends when nothing more can come.
+func (p *Partition) whileGrowing() context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.growing.Context
+}
+
+// errLook means that a reader is to look again whether it is done.
+var errLook = errors.New("look again")
+
+// lookAgain is how often a reader whose stop time has come looks whether what was under way then is committed.
+const lookAgain = 10 * time.Millisecond
+
+// wait waits for more to be committed, or for a reason to look whether there will be.
+func (r *Reader) wait(ctx, growing context.Context, committed commitlog.Position) error {
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(growing, func() { cancel(errLook) })()
+	if r.stopTime != math.MaxInt64 {
+		left := max(time.Duration(r.stopTime-r.partition.config.Now().UnixNano()), lookAgain)
+		timer := time.AfterFunc(left, func() { cancel(errLook) })
+		defer timer.Stop()
+	}
+	_, err := r.partition.log.WaitCommitted(waiting, committed)
+	if errors.Is(err, errLook) {
+		return nil
+	}
+	return err
+}
+
+// passed says whether nothing can be committed any more that was appended before the time.
+func (p *Partition) passed(stopTime int64) bool {
+	if p.config.Now().UnixNano() < stopTime {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.writing && p.log.Committed() == p.log.End()
 }
 
 // damaged tells of damage by offsets, and leaves word of it with the partition. Other errors stay as they are.
@@ -170,30 +169,74 @@ func (r *Reader) read(until commitlog.Position) (commitlog.Run, error) {
 	return run, err
 }
 
-// trim cuts the first and last batch of a run so that no record outside the reader's range is left.
+// trim cuts the first and last batch of a run so that no record outside the reader's range is left, and makes readable what
+// the reader cannot read.
 func (r *Reader) trim(run commitlog.Run) ([]byte, error) {
-	if run.First.Offset >= r.next && run.End.Offset <= r.stop {
-		return run.Bytes, nil
-	}
-	var cut []byte
+	var all []byte
+	asStored := true // all is not needed: the run is as it is to be
 	for at := 0; at < len(run.Bytes); {
 		b := run.Bytes[at:]
 		h, err := batch.ParseHeader(b)
 		if err != nil {
 			return nil, fmt.Errorf("cutting a batch: %w", err)
 		}
+		over := h.BaseOffset >= r.stop && (r.stop != math.MaxInt64) || h.Time >= r.stopTime
+		whole := !over && h.Time >= r.startTime && r.deliverable(&h, r.next, r.stop)
+		if asStored && !whole {
+			all, asStored = append(all, run.Bytes[:at]...), false
+		}
 		at += h.Size
 		switch {
-		case h.BaseOffset >= r.stop:
+		case over:
 			r.ended = true
-			return cut, nil
-		case h.Control(), h.BaseOffset >= r.next && h.NextOffset() <= r.stop:
-			cut = append(cut, b[:h.Size]...)
-		default:
-			if cut, err = batch.Cut(cut, &h, b, r.next, r.stop); err != nil {
-				return nil, fmt.Errorf("cutting a batch: %w", err)
+			return all, nil
+		case h.Time < r.startTime:
+		case whole && !asStored:
+			all = append(all, b[:h.Size]...)
+		case !whole:
+			if all, err = r.deliver(all, &h, b, r.next, r.stop); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return cut, nil
+	if asStored {
+		return run.Bytes, nil
+	}
+	return all, nil
+}
+
+// deliverable says whether a batch goes out as it is stored.
+func (r *Reader) deliverable(h *batch.Header, from, to int64) bool {
+	if h.Control() {
+		return true
+	}
+	packed := h.Body == batch.BodyPacked && r.plain
+	return h.BaseOffset >= from && h.NextOffset() <= to && h.Attributes&batch.Encrypted == 0 && !packed
+}
+
+// deliver appends what a reader gets of a batch that does not go out as it is stored: its records from one offset to
+// another, exclusive.
+func (r *Reader) deliver(dst []byte, h *batch.Header, b []byte, from, to int64) ([]byte, error) {
+	cut := h.BaseOffset < from || h.NextOffset() > to
+	b = b[:h.Size]
+	var err error
+	if h.Attributes&batch.Encrypted != 0 {
+		b, err = r.partition.log.Decrypt(nil, h, b)
+	} else if cut || r.plain {
+		b, err = commitlog.Unpack(nil, h, b, r.partition.config.Codec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making a batch readable: %w", err)
+	}
+	if !cut {
+		return append(dst, b...), nil
+	}
+	plain, err := batch.ParseHeader(b)
+	if err == nil {
+		dst, err = batch.Cut(dst, &plain, b, from, to)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cutting a batch: %w", err)
+	}
+	return dst, nil
 }

@@ -6,17 +6,21 @@ import (
 	"time"
 
 	"github.com/trestlehq/trestle/commitlog"
-	"github.com/trestlehq/trestle/proto/batch"
 )
 
 // write appends what is queued until nothing is.
 func (p *Partition) write() {
 	for {
 		p.mu.Lock()
-		w := p.queue.take()
-		if w.empty() || p.fault != nil {
+		var w work
+		if p.fault == nil {
+			w = p.queue.take()
+			w.gaps = p.dueGapsLocked()
+		}
+		if w.empty() {
 			p.writing = false
 			p.queue.rest()
+			p.restedLocked()
 			p.mu.Unlock()
 			return
 		}
@@ -25,138 +29,123 @@ func (p *Partition) write() {
 	}
 }
 
-// append puts the work at the end of the log and hands those who wait for it on to the syncing goroutine.
+// append puts the work at the end of the log and hands those who wait for it on.
 func (p *Partition) append(w *work) {
-	accepted, refused := p.judge(w.publications)
-	batches := make([][]byte, 0, len(accepted)+len(w.captured))
-	for _, pub := range accepted {
-		batches = append(batches, pub.bytes)
+	p.memory.mu.Lock()
+	pl, err := p.judge(w)
+	p.memory.mu.Unlock()
+	if err == nil && len(pl.batches) > 0 {
+		_, err = p.log.Append(p.config.Epoch, pl.time, pl.batches...)
 	}
-	for _, b := range w.captured {
-		batches = append(batches, b.Finish(batch.Captured))
-	}
-	var appended commitlog.Appended
-	var err error
-	if len(batches) > 0 {
-		appended, err = p.log.Append(p.config.Epoch, p.config.Now().UnixNano(), batches...)
-	}
-	for pub, why := range refused {
-		pub.settle(Ack{}, why)
+	if err != nil {
+		if forget := p.memory.forget(pl.first.Seq); forget != nil {
+			err = fmt.Errorf("%w; undoing what is known of it: %w", err, forget)
+		}
 	}
 	switch {
 	case errors.Is(err, commitlog.ErrFull):
-		p.appendFull(w, accepted, err)
-		return
+		p.appendFull(w, err)
 	case err != nil:
-		for _, pub := range accepted {
-			pub.settle(Ack{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err))
-		}
-		p.failed(err)
-		return
+		p.appendFailed(w, err)
+	default:
+		p.appended(w, pl)
 	}
-	p.appended(w, accepted, appended)
 }
 
-// judge sorts out the publications that expect another offset than the one that they would get.
-func (p *Partition) judge(publications []*publication) (accepted []*publication, refused map[*publication]error) {
-	next := p.log.End().Offset
-	for _, pub := range publications {
-		if pub.Expected != nil && *pub.Expected != next {
-			if refused == nil {
-				refused = map[*publication]error{}
-			}
-			refused[pub] = &WrongOffsetError{Expected: *pub.Expected, Next: next}
-			continue
-		}
-		accepted = append(accepted, pub)
-		next += int64(pub.Count)
+// appended settles those who wait for the write only, keeps the others until it is committed, and sees to the sync.
+func (p *Partition) appended(w *work, pl *plan) {
+	var written []*pending
+	size := 0
+	for _, b := range pl.batches {
+		size += len(b)
 	}
-	return accepted, refused
-}
-
-// appended settles those who wait for the write only, keeps the others for the sync, and sees that there is one.
-func (p *Partition) appended(w *work, accepted []*publication, at commitlog.Appended) {
-	seq, offset := at.First.Seq, at.First.Offset
 	p.mu.Lock()
-	roomAgain := p.full != nil
-	p.full = nil
-	for _, pub := range accepted {
-		pub.seq = seq
-		ack := Ack{BaseOffset: offset, Count: pub.Count, Time: at.Time, Epoch: p.config.Epoch, Durable: !pub.WhenWritten}
-		seq, offset = seq+1, offset+int64(pub.Count)
-		if pub.WhenWritten {
-			pub.settle(ack, nil)
+	roomAgain := p.full != nil && size > 0
+	if size > 0 {
+		p.full = nil
+	}
+	for i, seq := range pl.gapSeqs {
+		p.gaps.Written(w.gaps[i].ID, seq)
+		p.gapsWritten++
+		p.gapAt, p.lastGap = pl.time, &w.gaps[i].Gap
+	}
+	for _, waiting := range pl.waiting {
+		if waiting.whenWritten {
+			written = append(written, waiting)
 			continue
 		}
-		pub.ack = ack
-		p.waiting = append(p.waiting, pub)
+		p.waiting = append(p.waiting, waiting)
 	}
 	p.queue.done(w.publications, w.captured)
-	if !p.syncing {
-		p.syncing = true
-		p.tasks.Go(p.sync)
+	if size > 0 && p.settings.Sync != SyncNone {
+		p.startSyncLocked()
 	}
 	p.mu.Unlock()
+	if size > 0 {
+		p.memory.appended(pl)
+		p.keepSnapshot(int64(size))
+	}
+	for _, one := range written {
+		one.settle(one.ack, nil)
+	}
+	for _, one := range pl.refused {
+		one.settle(Ack{}, one.err)
+	}
+	p.advance()
 	if roomAgain && p.config.OnFull != nil {
 		p.config.OnFull(nil)
 	}
 }
 
-// appendFull answers publications that found the disk full and keeps captured records until there is room.
-func (p *Partition) appendFull(w *work, accepted []*publication, err error) {
-	for _, pub := range accepted {
-		pub.settle(Ack{}, err)
+// appendFailed answers everyone: what was to be written may be in the file or not.
+func (p *Partition) appendFailed(w *work, err error) {
+	unknown := fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	for _, pub := range w.publications {
+		pub.settle(Ack{}, unknown)
 	}
+	for _, c := range w.captured {
+		for _, one := range c.waiting() {
+			one.settle(Ack{}, unknown)
+		}
+	}
+	p.failed(err)
+}
+
+// appendFull refuses publications that found the disk full, but for those that were stored before, and keeps captured
+// records and gaps until there is room.
+func (p *Partition) appendFull(w *work, err error) {
+	again := work{publications: w.publications}
 	p.mu.Lock()
 	first := p.full == nil
 	p.full = err
-	p.queue.done(w.publications, nil)
+	p.gaps.Retry()
 	p.queue.putBack(w.captured)
+	waits := len(w.captured) > 0 || p.gaps.Len() > 0
+	p.queue.done(w.publications, nil)
+	p.queue.room.Broadcast() // with a disk guard nothing is waited for
 	p.mu.Unlock()
 	if first && p.config.OnFull != nil {
 		p.config.OnFull(err)
+	}
+	for _, pub := range again.publications {
+		pub.err, pub.ack = nil, Ack{}
+		pub.refuse(err)
+	}
+	if len(again.publications) > 0 {
+		p.append(&again) // writes nothing: all are refused or were stored before
+	}
+	if !waits {
+		return
 	}
 	timer := time.NewTimer(retryFull)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-p.stop:
-		p.failed(err) // what was captured is lost with the process; nothing waits for it
-	}
-}
-
-// sync makes durable what was appended, commits it and answers those who wait, until nothing is left to do.
-func (p *Partition) sync() {
-	for {
-		durable, err := p.log.Sync()
-		if err != nil {
-			p.mu.Lock()
-			p.syncing = false
-			p.mu.Unlock()
-			p.failed(err)
+		if !p.lastTry {
+			p.lastTry = true
 			return
 		}
-		p.log.Commit(durable)
-		p.mu.Lock()
-		n := 0
-		for n < len(p.waiting) && p.waiting[n].seq < durable.Seq {
-			n++
-		}
-		settled := p.waiting[:n:n]
-		p.waiting = p.waiting[n:]
-		idle := p.log.End() == durable
-		if idle {
-			p.syncing = false
-		}
-		if len(p.waiting) == 0 {
-			p.waiting = nil
-		}
-		p.mu.Unlock()
-		for _, pub := range settled {
-			pub.settle(pub.ack, nil)
-		}
-		if idle {
-			return
-		}
+		p.failed(fmt.Errorf("captured messages that waited for room are lost: %w", err))
 	}
 }

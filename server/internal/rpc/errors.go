@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/metadata"
 	"github.com/trestlehq/trestle/metadata/names"
 	"github.com/trestlehq/trestle/server/internal/host"
 	"github.com/trestlehq/trestle/server/internal/partition"
@@ -65,9 +66,15 @@ func classify(err error) mapping {
 		text   string
 	}{
 		{partition.ErrOutcomeUnknown, codes.Unknown, "OUTCOME_UNKNOWN", ""},
+		{host.ErrOutcomeUnknown, codes.Unknown, "OUTCOME_UNKNOWN", ""},
+		{host.ErrNoMetadataLeader, codes.Unavailable, "NO_METADATA_LEADER", ""},
+		{host.ErrMetadataStopped, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
+		{metadata.ErrLaterVersion, codes.Unimplemented, "UNIMPLEMENTED", ""},
 		{errStopping, codes.Unavailable, "SHUTTING_DOWN", ""},
 		{partition.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
 		{commitlog.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
+		{partition.ErrPaused, codes.FailedPrecondition, "PAUSED", ""},
+		{partition.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY", ""},
 		{partition.ErrTooManyInFlight, codes.ResourceExhausted, "TOO_MANY_IN_FLIGHT", ""},
 		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL", "the disk of the broker is full; make room there and publish again"},
 		{commitlog.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY", ""},
@@ -83,13 +90,14 @@ func classify(err error) mapping {
 }
 
 func classifyTyped(err error) (mapping, bool) {
+	if m, ok := classifyStream(err); ok {
+		return m, true
+	}
 	var (
-		notFound      *host.StreamNotFoundError
-		noPartition   *host.PartitionNotFoundError
-		exists        *host.StreamExistsError
 		invalid       *host.InvalidError
 		unimplemented *host.UnimplementedError
 		name          *names.Error
+		config        *metadata.ConfigError
 		wrongOffset   *partition.WrongOffsetError
 		outOfRange    *commitlog.RangeError
 		batchTooLarge *commitlog.TooLargeError
@@ -97,16 +105,10 @@ func classifyTyped(err error) (mapping, bool) {
 		damaged       *partition.DamagedError
 	)
 	switch {
-	case errors.As(err, &notFound):
-		return mapping{code: codes.NotFound, reason: "STREAM_NOT_FOUND", names: map[string]string{"stream": notFound.Stream}}, true
-	case errors.As(err, &noPartition):
-		return mapping{code: codes.NotFound, reason: "PARTITION_NOT_FOUND", names: map[string]string{
-			"stream": noPartition.Stream, "partition": number(noPartition.Partition),
-		}}, true
-	case errors.As(err, &exists):
-		return mapping{code: codes.AlreadyExists, reason: "STREAM_EXISTS", names: withName(exists.Differences, "stream", exists.Stream)}, true
 	case errors.As(err, &invalid):
 		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": invalid.Field}}, true
+	case errors.As(err, &config):
+		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": config.Field}}, true
 	case errors.As(err, &name):
 		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": name.Kind, "name": fmt.Sprintf("%q", name.Name)}}, true
 	case errors.As(err, &unimplemented):
@@ -135,6 +137,42 @@ func classifyTyped(err error) (mapping, bool) {
 	return mapping{}, false
 }
 
+// classifyStream finds the mapping of errors about streams and their partitions.
+func classifyStream(err error) (mapping, bool) {
+	var (
+		notFound    *host.StreamNotFoundError
+		noPartition *host.PartitionNotFoundError
+		notLed      *host.NotLedError
+		mode        *host.ModeError
+		notReady    *host.NotReadyError
+		internal    *host.InternalError
+		refusal     *metadata.Refusal
+	)
+	switch {
+	case errors.As(err, &notFound):
+		return mapping{code: codes.NotFound, reason: "STREAM_NOT_FOUND", names: map[string]string{"stream": notFound.Stream}}, true
+	case errors.As(err, &noPartition):
+		return mapping{code: codes.NotFound, reason: "PARTITION_NOT_FOUND", names: map[string]string{
+			"stream": noPartition.Stream, "partition": number(noPartition.Partition),
+		}}, true
+	case errors.As(err, &notReady): // whatever the cause
+		return mapping{code: codes.Unavailable, reason: "NOT_READY", names: map[string]string{"stream": notReady.Stream}}, true
+	case errors.As(err, &notLed):
+		return mapping{code: codes.Unavailable, reason: "NO_LEADER", names: map[string]string{
+			"stream": notLed.Stream, "partition": number(notLed.Partition), "leader": notLed.Leader,
+		}}, true
+	case errors.As(err, &mode):
+		return mapping{code: codes.FailedPrecondition, reason: modeReason(mode), names: map[string]string{
+			"stream": mode.Stream, "partition": number(mode.Partition),
+		}}, true
+	case errors.As(err, &internal):
+		return mapping{code: codes.PermissionDenied, reason: string(metadata.ReasonInternalStream), names: map[string]string{"stream": internal.Stream}}, true
+	case errors.As(err, &refusal):
+		return mapping{code: codeOfRefusal(refusal.Reason), reason: string(refusal.Reason), names: refusal.Names}, true
+	}
+	return mapping{}, false
+}
+
 func rangeReason(e *commitlog.RangeError) string {
 	if e.Offset < e.LogStart {
 		return "OFFSET_GONE"
@@ -142,12 +180,35 @@ func rangeReason(e *commitlog.RangeError) string {
 	return "OFFSET_BEYOND_END"
 }
 
-func withName(m map[string]string, key, value string) map[string]string {
-	all := map[string]string{key: value}
-	for k, v := range m {
-		all[k] = v
+func modeReason(e *host.ModeError) string {
+	if e.ReadOnly {
+		return "READ_ONLY"
 	}
-	return all
+	return "PAUSED"
+}
+
+// codeOfRefusal is the code of a refused command; its reason is told as it is.
+func codeOfRefusal(reason metadata.Reason) codes.Code {
+	switch reason {
+	case metadata.ReasonInvalid:
+		return codes.InvalidArgument
+	case metadata.ReasonStreamNotFound, metadata.ReasonPartitionNotFound, metadata.ReasonGroupNotFound, metadata.ReasonBrokerNotFound:
+		return codes.NotFound
+	case metadata.ReasonStreamExists, metadata.ReasonGroupExists:
+		return codes.AlreadyExists
+	case metadata.ReasonInternalStream:
+		return codes.PermissionDenied
+	case metadata.ReasonStaleRevision, metadata.ReasonUUIDInUse:
+		return codes.Aborted
+	case metadata.ReasonLimit:
+		return codes.ResourceExhausted
+	case metadata.ReasonNotInitialized:
+		return codes.Unavailable
+	case metadata.ReasonMalformed, metadata.ReasonReplayed:
+		return codes.Internal
+	default: // another state of the cluster is needed
+		return codes.FailedPrecondition
+	}
 }
 
 func number[N int | int32 | int64](n N) string { return strconv.FormatInt(int64(n), 10) }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/metadata/names"
 	"github.com/trestlehq/trestle/proto/batch"
 	"github.com/trestlehq/trestle/proto/codec"
@@ -88,25 +89,46 @@ func (s *logService) Publish(ctx context.Context, req *codec.PublishRequest) (*t
 	if req.Partition != nil {
 		id = *req.Partition
 	}
-	stream, err := s.streams.Get(req.Stream)
+	p, subjects, err := s.streams.Publishable(req.Stream, id)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	p, err := s.streams.PartitionOf(req.Stream, id)
-	if err != nil {
-		return nil, toStatus(err)
-	}
-	b, err := toBatch(req, stream.Config.GetSubjects())
+	b, err := toBatch(req, subjects)
 	if err != nil {
 		return nil, toStatus(err)
 	}
 	ack, err := p.Publish(ctx, b)
 	if err != nil {
-		return nil, toStatus(err)
+		return nil, toStatus(s.whyEnded(req.Stream, id, p, err))
 	}
-	return &trestlev1.PublishResponse{Acks: []*trestlev1.Ack{{
+	return &trestlev1.PublishResponse{Acks: []*trestlev1.Ack{toAck(id, &ack)}}, nil
+}
+
+func toAck(id int32, ack *partition.Ack) *trestlev1.Ack {
+	answer := &trestlev1.Ack{
 		Partition: id, BaseOffset: ack.BaseOffset, Count: uint32(ack.Count), Time: ack.Time, LeaderEpoch: ack.Epoch, Durable: ack.Durable,
-	}}}, nil
+	}
+	for _, d := range ack.Duplicates {
+		answer.Duplicates = append(answer.Duplicates, &trestlev1.Duplicate{Index: uint32(d.Index), Offset: d.Offset})
+	}
+	return answer
+}
+
+// whyEnded tells a partition that was closed, because its stream was deleted or another broker leads it now, from one that
+// closes with the broker.
+func (s *logService) whyEnded(stream string, id int32, p *partition.Partition, err error) error {
+	if !errors.Is(err, partition.ErrClosed) && !errors.Is(err, commitlog.ErrClosed) || s.running.Err() != nil {
+		return err
+	}
+	now, findErr := s.streams.PartitionOf(stream, id)
+	switch {
+	case findErr != nil:
+		return findErr
+	case now != p: // the name was given again, or the partition is led anew
+		return &host.NotLedError{Stream: stream, Partition: id}
+	default:
+		return err
+	}
 }
 
 // toBatch checks what a client sent to a stream that records the subjects.
@@ -210,7 +232,7 @@ func (s *logService) Subscribe(req *trestlev1.SubscribeRequest, stream grpc.Serv
 			return nil
 		}
 		if err != nil {
-			return toStatus(err)
+			return toStatus(s.whyEnded(req.GetStream(), req.GetPartition(), p, err))
 		}
 		res := &codec.SubscribeResponse{Batches: chunk.Batches, HighWatermark: chunk.HighWatermark, LogStart: chunk.LogStart}
 		if err := stream.SendMsg(res); err != nil {

@@ -26,16 +26,21 @@ const maxRequestBytes = 2 * host.MaxMessageBytes
 
 // Streams is what the services need of the streams of a broker.
 type Streams interface {
-	Create(ctx context.Context, config *trestlev1.StreamConfig, acceptExisting bool) (*host.Stream, bool, error)
-	Get(name string) (*host.Stream, error)
-	List(glob, after string, limit int) ([]*host.Stream, error)
+	Create(ctx context.Context, config *trestlev1.StreamConfig, acceptExisting bool) (s *trestlev1.StreamState, existed bool, err error)
+	Update(ctx context.Context, config *trestlev1.StreamConfig, revision uint64) (*trestlev1.StreamState, error)
+	Delete(ctx context.Context, name string) error
+	SetMode(ctx context.Context, name string, mode trestlev1.Mode, partitions []int32) (*trestlev1.StreamState, error)
+	Describe(name string) (*trestlev1.StreamState, error)
+	List(glob, after string, limit int) ([]*trestlev1.StreamState, error)
+	// PartitionOf returns a partition to be read.
 	PartitionOf(name string, id int32) (*partition.Partition, error)
+	// Publishable returns a partition to be appended to, and the subjects that its records may have.
+	Publishable(name string, id int32) (p *partition.Partition, subjects []string, err error)
 }
 
 // Config of a Server.
 type Config struct {
 	Streams Streams
-	Broker  string // name of this broker
 	Logger  *slog.Logger
 }
 
@@ -62,7 +67,7 @@ func Serve(listener net.Listener, config Config) *Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	trestlev1.RegisterStreamServiceServer(s.grpc, &streamService{streams: config.Streams, broker: config.Broker})
+	trestlev1.RegisterStreamServiceServer(s.grpc, &streamService{streams: config.Streams})
 	registerLogService(s.grpc, &logService{streams: config.Streams, running: running})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	for _, name := range []string{"", trestlev1.StreamService_ServiceDesc.ServiceName, trestlev1.LogService_ServiceDesc.ServiceName} {

@@ -17,7 +17,6 @@ const (
 type streamService struct {
 	trestlev1.UnimplementedStreamServiceServer
 	streams Streams
-	broker  string
 }
 
 // CreateStream makes a stream; it captures when this answers.
@@ -26,16 +25,42 @@ func (s *streamService) CreateStream(ctx context.Context, req *trestlev1.CreateS
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return &trestlev1.CreateStreamResponse{Stream: stream.State(s.broker), Existed: existed}, nil
+	return &trestlev1.CreateStreamResponse{Stream: stream, Existed: existed}, nil
+}
+
+// UpdateStream changes the fields that are present.
+func (s *streamService) UpdateStream(ctx context.Context, req *trestlev1.UpdateStreamRequest) (*trestlev1.UpdateStreamResponse, error) {
+	stream, err := s.streams.Update(ctx, req.GetConfig(), req.GetRevision())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &trestlev1.UpdateStreamResponse{Stream: stream}, nil
+}
+
+// DeleteStream takes a stream away.
+func (s *streamService) DeleteStream(ctx context.Context, req *trestlev1.DeleteStreamRequest) (*trestlev1.DeleteStreamResponse, error) {
+	if err := s.streams.Delete(ctx, req.GetName()); err != nil {
+		return nil, toStatus(err)
+	}
+	return &trestlev1.DeleteStreamResponse{}, nil
+}
+
+// SetStreamMode pauses, resumes or write-protects a stream.
+func (s *streamService) SetStreamMode(ctx context.Context, req *trestlev1.SetStreamModeRequest) (*trestlev1.SetStreamModeResponse, error) {
+	stream, err := s.streams.SetMode(ctx, req.GetName(), req.GetMode(), req.GetPartitions())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &trestlev1.SetStreamModeResponse{Stream: stream}, nil
 }
 
 // GetStream describes a stream.
 func (s *streamService) GetStream(_ context.Context, req *trestlev1.GetStreamRequest) (*trestlev1.GetStreamResponse, error) {
-	stream, err := s.streams.Get(req.GetName())
+	stream, err := s.streams.Describe(req.GetName())
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return &trestlev1.GetStreamResponse{Stream: stream.State(s.broker)}, nil
+	return &trestlev1.GetStreamResponse{Stream: stream}, nil
 }
 
 // ListStreams describes streams, a page at a time. The token of a page is the name of the last stream before it.
@@ -51,27 +76,9 @@ func (s *streamService) ListStreams(_ context.Context, req *trestlev1.ListStream
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	page := &trestlev1.ListStreamsResponse{}
-	for _, stream := range streams {
-		page.Streams = append(page.Streams, stream.State(s.broker))
-	}
+	page := &trestlev1.ListStreamsResponse{Streams: streams}
 	if len(streams) == size {
-		page.NextPageToken = streams[size-1].Config.GetName()
+		page.NextPageToken = streams[size-1].GetConfig().GetName()
 	}
 	return page, nil
-}
-
-// UpdateStream is refused: it is not built yet.
-func (s *streamService) UpdateStream(context.Context, *trestlev1.UpdateStreamRequest) (*trestlev1.UpdateStreamResponse, error) {
-	return nil, toStatus(&host.UnimplementedError{Feature: "UpdateStream"})
-}
-
-// DeleteStream is refused: it is not built yet.
-func (s *streamService) DeleteStream(context.Context, *trestlev1.DeleteStreamRequest) (*trestlev1.DeleteStreamResponse, error) {
-	return nil, toStatus(&host.UnimplementedError{Feature: "DeleteStream"})
-}
-
-// SetStreamMode is refused: it is not built yet.
-func (s *streamService) SetStreamMode(context.Context, *trestlev1.SetStreamModeRequest) (*trestlev1.SetStreamModeResponse, error) {
-	return nil, toStatus(&host.UnimplementedError{Feature: "SetStreamMode"})
 }

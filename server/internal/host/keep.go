@@ -1,0 +1,93 @@
+package host
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/commitlog/vfs"
+)
+
+const (
+	// tick is how often partitions look after themselves and marks become durable.
+	tick = time.Second
+	// emptyTrash is how often the trash is looked through, and trashAge how long something stays in it.
+	emptyTrash = time.Minute
+	trashAge   = time.Hour
+)
+
+// keep does what time brings about until ctx ends.
+func (h *Host) keep(ctx context.Context) {
+	second, minute := time.NewTicker(tick), time.NewTicker(emptyTrash)
+	defer second.Stop()
+	defer minute.Stop()
+	for {
+		select {
+		case <-second.C:
+			h.tick()
+		case <-minute.C:
+			h.emptyTrash()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tick lets partitions look after themselves and makes marks durable. Without marks the next start reads more, and takes
+// damage for a torn tail; so a failure is told, and tried again.
+func (h *Host) tick() {
+	now := h.config.Now()
+	h.disk.look()
+	for _, runs := range h.allRunning() {
+		runs.partition.Tick(now)
+	}
+	if err := h.config.Marks.Flush(); err != nil {
+		h.config.Logger.Error("marks were not written", "error", err)
+	}
+}
+
+func (h *Host) allRunning() []running {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []running
+	for _, runs := range h.runs {
+		if runs.partition != nil {
+			all = append(all, runs)
+		}
+	}
+	return all
+}
+
+func (h *Host) emptyTrash() {
+	removed, err := commitlog.EmptyTrash(h.config.Folder.fs, h.config.Folder.trashDir(), h.config.Now().Add(-trashAge))
+	if err != nil {
+		h.config.Logger.Error("the trash was not emptied", "error", err)
+	}
+	for _, folder := range removed {
+		h.config.Logger.Info("a deleted partition was removed for good", "folder", folder)
+	}
+}
+
+// disk tells thousands of partitions how full the disk is, with one question a tick.
+type disk struct {
+	fs     vfs.FS
+	folder string
+
+	mu   sync.Mutex
+	seen vfs.Space // the zero value: not asked yet
+	err  error
+}
+
+func (d *disk) look() {
+	seen, err := d.fs.Space(d.folder)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen, d.err = seen, err
+}
+
+func (d *disk) space() (vfs.Space, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen, d.err
+}

@@ -1,0 +1,46 @@
+package host
+
+import (
+	"github.com/trestlehq/trestle/commitlog"
+)
+
+// fullTeller logs that the disk of the stream is full, and that it no longer is.
+func (h *Host) fullTeller(stream string) func(error) {
+	log := h.config.Logger.With("stream", stream)
+	return func(err error) {
+		if err != nil {
+			log.Error("the disk is full: publishes are refused and captured messages wait; make room", "error", err)
+			return
+		}
+		log.Info("there is room on the disk again")
+	}
+}
+
+// problemTeller logs what went wrong in a partition and is tried again.
+func (h *Host) problemTeller(stream string) func(error) {
+	log := h.config.Logger.With("stream", stream)
+	return func(err error) { log.Error("something is tried again", "error", err) }
+}
+
+// tell logs what opening a log found.
+func (h *Host) tell(stream string, report *commitlog.Report) {
+	log := h.config.Logger.With("stream", stream)
+	for _, cut := range report.Cut {
+		if cut.Unused() {
+			continue
+		}
+		log.Warn("the end of a segment was not whole and was cut off", "file", cut.File, "position", cut.Position, "bytes", cut.Bytes, "reason", cut.Reason)
+	}
+	for _, damage := range report.Damaged {
+		log.Error("stored bytes are damaged; they are left as they are and not served", "file", damage.File, "position", damage.Position, "error", damage.Err)
+	}
+	if report.Lost != nil {
+		log.Error("files of the log are gone", "from", report.Lost.From, "to", report.Lost.To)
+	}
+	for _, name := range report.Removed {
+		log.Info("an unfinished file was removed", "file", name)
+	}
+	for _, name := range report.Unknown {
+		log.Warn("an unknown file was left alone", "file", name)
+	}
+}

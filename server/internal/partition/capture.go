@@ -1,0 +1,69 @@
+package partition
+
+import (
+	"fmt"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// Captured is what a captured message asks for besides being stored.
+type Captured struct {
+	// Expected is the offset that the record must get; nil: whatever it is.
+	Expected *int64
+	// OnAck is called once the record is committed, or was found to be stored before, or is refused. It is called from a
+	// goroutine of the partition, and must not block.
+	OnAck func(Ack, error)
+}
+
+// Capture adds a record that came from NATS. The bytes of the record are copied. It blocks while too much is waiting to
+// be appended. A record for which the disk has no room, in the eyes of the disk guard, becomes part of a gap, without an
+// error.
+func (p *Partition) Capture(r *batch.Record) error { return p.CaptureWith(r, Captured{}) }
+
+// CaptureWith is Capture for a record that asks for more. With an error OnAck is not called.
+func (p *Partition) CaptureWith(r *batch.Record, c Captured) error {
+	n := note{expected: c.Expected, notify: c.OnAck}
+	if p.config.Dedup != nil {
+		n.id = p.config.Dedup.Key.ID(r.MessageID())
+	}
+	p.mu.Lock()
+	for p.queue.bytes >= maxQueuedBytes && p.capturesLocked() == nil && p.missingLocked() == nil {
+		p.queue.room.Wait()
+	}
+	if err := p.capturesLocked(); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	if why := p.missingLocked(); why != nil {
+		now := p.config.Now().UnixNano()
+		p.gaps.Add(batch.Gap{Cause: batch.GapDiskFull, FromTime: now, ToTime: now, AtLeast: 1, Counted: true}, "")
+		p.mu.Unlock()
+		if c.OnAck != nil {
+			c.OnAck(Ack{}, fmt.Errorf("not stored: %w", why))
+		}
+		return nil
+	}
+	p.queue.addRecord(r, n)
+	p.startLocked()
+	p.mu.Unlock()
+	return nil
+}
+
+// capturesLocked says why nothing is captured, if nothing is.
+func (p *Partition) capturesLocked() error {
+	if err := p.usableLocked(); err != nil {
+		return err
+	}
+	return p.mode.refusal()
+}
+
+// missingLocked says why a captured message is to become part of a gap, if it is.
+func (p *Partition) missingLocked() error {
+	if p.config.Space == nil {
+		return nil
+	}
+	if p.guarded != nil {
+		return p.guarded
+	}
+	return p.full
+}

@@ -1,0 +1,156 @@
+package partition_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/trestlehq/trestle/commitlog/vfs"
+	"github.com/trestlehq/trestle/server/internal/partition"
+)
+
+// What was stored is known after a restart, whether the process closed the log or not.
+func TestRememberedAfterRestart(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		restart func(*testing.T, *setup, *rig)
+	}{
+		{"closed", func(t *testing.T, _ *setup, r *rig) { t.Helper(); r.close(t) }},
+		{"killed", func(_ *testing.T, s *setup, r *rig) { s.disk = r.disk.Kill(); _ = r.Close() }},
+		{"power cut", func(_ *testing.T, s *setup, r *rig) { s.disk = r.disk.Crash(vfs.KeepNone); _ = r.Close() }},
+		{"without snapshots", func(t *testing.T, s *setup, r *rig) {
+			t.Helper()
+			r.close(t)
+			if err := s.disk.RemoveAll(snapshots); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSetup(1)
+			s.segment = 2 << 10
+			r := s.lead(t, withDedup)
+			for i := range 200 {
+				publish(t, r, messages(message(number(i), number(i))))
+				s.clock.forward(time.Second / 10)
+			}
+			test.restart(t, s, r)
+			r = s.lead(t, withDedup)
+			for i := range 200 {
+				if ack := publish(t, r, messages(message(number(i), "again"))); ack.BaseOffset != int64(i) || ack.Count != 0 {
+					t.Fatalf("message %d: %+v", i, ack)
+				}
+			}
+			s.clock.forward(time.Minute)
+			if ack := publish(t, r, messages(message(number(5), "later"))); ack.BaseOffset != 200 || ack.Count != 1 {
+				t.Errorf("after the window: %+v", ack)
+			}
+			r.close(t)
+		})
+	}
+}
+
+func number(i int) string { return string([]byte{'n', byte(i >> 8), byte(i)}) }
+
+// A snapshot of batches that a crash took is not believed, also when others have taken their places.
+func TestSnapshotAheadOfTheLog(t *testing.T) {
+	t.Parallel()
+	s := newSetup(1)
+	unsynced := func(c *partition.Config) { withDedup(c); c.Settings.Sync = partition.SyncNone }
+	r := s.lead(t, unsynced)
+	for i := range 100 {
+		publish(t, r, messages(message(number(i), number(i))))
+	}
+	kept := s.disk
+	saved := savedAsOf(t, kept, r) // the log is not durable, the snapshot is
+	s.disk = kept.Crash(vfs.KeepNone)
+	_ = r.Close()
+	r = s.lead(t, unsynced)
+	for i := range 100 { // in the places of the others
+		publish(t, r, messages(message(number(1000+i), "other")))
+	}
+	if ack := publish(t, r, messages(message(number(50), "anew"))); ack.Count != 1 {
+		t.Errorf("a message that was lost is taken for stored: %+v", ack)
+	}
+	r.close(t)
+	if saved == 0 {
+		t.Error("no snapshot was written")
+	}
+}
+
+// savedAsOf waits for a snapshot and returns how many there are.
+func savedAsOf(t *testing.T, disk *vfs.Mem, r *rig) int {
+	t.Helper()
+	for range 10000 {
+		entries, err := disk.ReadDir(snapshots)
+		n := 0
+		for _, e := range entries {
+			if len(e.Name()) > 6 && e.Name()[len(e.Name())-6:] == ".dedup" {
+				n++
+			}
+		}
+		if err == nil && n > 0 {
+			return n
+		}
+		publish(t, r, records("more"))
+	}
+	return 0
+}
+
+// A snapshot that this log has another batch in the place of is not believed, whether or not the log has grown past it.
+func TestSnapshotOfAnotherHistory(t *testing.T) {
+	t.Parallel()
+	s := newSetup(1)
+	r := s.lead(t, withDedup)
+	for i := range 100 {
+		publish(t, r, messages(message(number(i), number(i))))
+	}
+	r.close(t)
+	other := newSetup(1)
+	r = other.lead(t, withDedup, func(c *partition.Config) { c.Dedup.Folder = "" })
+	for i := range 200 {
+		publish(t, r, messages(message(number(1000+i), "other")))
+	}
+	r.close(t)
+	copyFolder(t, s.disk, other.disk, snapshots)
+	r = other.lead(t, withDedup)
+	if ack := publish(t, r, messages(message(number(50), "new"))); ack.Count != 1 {
+		t.Errorf("a message of another log is taken for stored: %+v", ack)
+	}
+	if ack := publish(t, r, messages(message(number(1020), "again"))); ack.BaseOffset != 20 || ack.Count != 0 {
+		t.Errorf("repeated: %+v", ack)
+	}
+	r.close(t)
+}
+
+func copyFolder(t *testing.T, from, to *vfs.Mem, folder string) {
+	t.Helper()
+	entries, err := from.ReadDir(folder)
+	if err == nil {
+		err = to.MkdirAll(folder)
+	}
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("%d snapshots, %v", len(entries), err)
+	}
+	for _, e := range entries {
+		name := folder + "/" + e.Name()
+		in, err := from.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, err := in.Size()
+		b := make([]byte, size)
+		if err == nil {
+			_, err = in.ReadAt(b, 0)
+		}
+		out, createErr := to.Create(name)
+		if createErr == nil {
+			_, createErr = out.WriteAt(b, 0)
+		}
+		if err := errors.Join(err, createErr, in.Close(), out.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package partition
+
+import (
+	"time"
+)
+
+// startSyncLocked sees that a goroutine makes durable what was appended.
+func (p *Partition) startSyncLocked() {
+	if p.syncing {
+		return
+	}
+	p.syncing = true
+	p.tasks.Go(p.sync)
+}
+
+// sync makes durable what was appended, commits it and answers those who wait, until nothing is left to do.
+func (p *Partition) sync() {
+	for {
+		p.awaitInterval()
+		durable, err := p.log.Sync()
+		if err != nil {
+			p.mu.Lock()
+			p.syncing = false
+			p.mu.Unlock()
+			p.failed(err)
+			return
+		}
+		p.advance()
+		p.mu.Lock()
+		idle := p.log.End() == durable || p.settings.Sync == SyncNone
+		if idle {
+			p.syncing = false
+			p.restedLocked()
+		}
+		p.mu.Unlock()
+		if idle {
+			return
+		}
+	}
+}
+
+// awaitInterval waits, with SyncInterval, until it is time for a sync, the partition closes, or the settings change.
+func (p *Partition) awaitInterval() {
+	p.mu.Lock()
+	settings, changed := p.settings, p.changed
+	p.mu.Unlock()
+	if settings.Sync != SyncInterval {
+		return
+	}
+	timer := time.NewTimer(settings.syncEvery())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-p.stop:
+	}
+}
+
+// advance moves the commit position up to the safe position, and answers those who waited for that. With one replica that
+// is what is durable with SyncAck, and the end with the others (protocol.md 1.7). It never goes back.
+func (p *Partition) advance() {
+	p.mu.Lock()
+	mode := p.settings.Sync
+	p.mu.Unlock()
+	durable := p.log.Durable()
+	safe := durable
+	if mode != SyncAck {
+		safe = p.log.End()
+	}
+	p.log.Commit(safe)
+	committed := p.log.Committed()
+	p.memory.committed(committed.Seq - 1)
+	p.mu.Lock()
+	p.gaps.Committed(committed.Seq)
+	n := 0
+	for n < len(p.waiting) && p.waiting[n].seq < committed.Seq {
+		n++
+	}
+	settled := p.waiting[:n:n]
+	if p.waiting = p.waiting[n:]; len(p.waiting) == 0 {
+		p.waiting = nil
+	}
+	p.restedLocked()
+	p.mu.Unlock()
+	for _, one := range settled {
+		one.ack.Durable = one.seq < durable.Seq
+		one.settle(one.ack, nil)
+	}
+}
