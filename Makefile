@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 # What may be set on the command line.
 PKG     ?= ./...
 RUN     ?=
-TIMEOUT ?= 3m
+TIMEOUT ?= 10m
 BENCH   ?= .
 COUNT   ?= 6
 OLD     ?=
@@ -42,7 +42,7 @@ build: ## Build the static binary .bin/trestle
 
 # The tests of the command line build the binary: compiled first, so that no test's deadline pays for it.
 .PHONY: test
-test: ## Run the tests, with the race detector where it works (PKG=./... RUN=regexp TIMEOUT=3m)
+test: ## Run the tests, with the race detector where it works (PKG=./... RUN=regexp TIMEOUT=10m)
 	@race=-race; \
 	if $(CAN_RACE); then \
 		echo "go test with the race detector"; \

@@ -83,7 +83,7 @@ func (c *change) refuseMember(p Partition, at *clusterv1.BrokerAt, others []stri
 }
 
 // reportDamage takes the copies that turned out damaged or gone out of what may be elected. The only copy that there is
-// stays: nobody has more (protocol.md 1.16). A report from before the last change of the partition is not believed: the copy
+// stays: nobody has more (protocol.md 1.17). A report from before the last change of the partition is not believed: the copy
 // may have been repaired since, and elections that count a whole copy as lost wait for too few others.
 func (c *change) reportDamage(cmd *clusterv1.ReportDamage) (*clusterv1.Answer, *Refusal) {
 	if cmd.GetBroker().GetEpoch() == 0 {

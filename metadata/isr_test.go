@@ -156,7 +156,7 @@ func TestReportDamage(t *testing.T) {
 	if p := w.partition(id); p.Leader != "b" || p.LeaderEpoch != w.s.Index() || !slices.Equal(p.ISR, []string{"b", "c"}) {
 		t.Errorf("the leader is damaged: %+v", p)
 	}
-	// protocol.md 1.16: a partition without another copy stays led.
+	// protocol.md 1.17: a partition without another copy stays led.
 	w.do(report("c", alone))
 	if p := w.partition(alone); p.Leader != "c" || p.PartitionEpoch != before.PartitionEpoch {
 		t.Errorf("the only copy: %+v", p)

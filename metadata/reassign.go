@@ -74,6 +74,9 @@ func (c *change) moveTo(p Partition, target []string) {
 	before := p
 	settled := minus(p.Replicas, p.Adding)
 	staying := slices.DeleteFunc(minus(p.Replicas, target), func(b string) bool {
+		if mutant("metadata-reassign-drops-elr") {
+			return slices.Contains(p.Adding, b) && !slices.Contains(p.ISR, b)
+		}
 		return slices.Contains(p.Adding, b) && !holds(p.Membership, b) && !slices.Contains(p.Lost, b)
 	})
 	p.Membership = withReplicas(p.Membership, slices.Concat(target, staying))

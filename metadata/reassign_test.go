@@ -128,6 +128,54 @@ func TestCancelReassignTooLate(t *testing.T) {
 	}
 }
 
+// S1, S14: who came with a reassignment, joined, and is the last of the ELR may have the only whole copy: a reassignment
+// that goes without it does not drop it before the others have what it has.
+func TestReassignKeepsEligible(t *testing.T) {
+	t.Parallel()
+	w := newStory(t, "a", "b", "c", "d")
+	id := w.acked(1, "a", "b")
+	w.do(&clusterv1.Reassign{Partition: id[:], Replicas: []string{"a", "b", "c", "d"}})
+	w.join(id, "a", "b", "c")
+	w.fence("a", "b") // c commits alone
+	w.fence("c")
+	w.do(&clusterv1.Reassign{Partition: id[:], Replicas: []string{"a", "b"}})
+	p := w.partition(id)
+	if !slices.Equal(p.Replicas, []string{"a", "b", "c"}) || !slices.Equal(p.ELR, []string{"c"}) || slices.Contains(deletions(w.s, "c"), id) {
+		t.Fatalf("S1, S14: the only whole copy is given up: %+v", p)
+	}
+	w.start("a")
+	w.start("b")
+	if p := w.partition(id); p.Leader != "" {
+		t.Fatalf("S1: %q leads and lacks what c committed alone", p.Leader)
+	}
+	w.start("c")
+	w.join(id, "a", "b", "c")
+	if p := w.partition(id); !slices.Equal(p.Replicas, []string{"a", "b"}) || !slices.Contains(deletions(w.s, "c"), id) {
+		t.Errorf("%+v", p)
+	}
+}
+
+// protocol.md 1.3: a lost copy counts in elections, so the replica stays until the ISR alone counts.
+func TestReassignKeepsLost(t *testing.T) {
+	t.Parallel()
+	w := newStory(t, "a", "b", "c", "d")
+	id := w.acked(2, "a", "b")
+	w.do(&clusterv1.Reassign{Partition: id[:], Replicas: []string{"a", "b", "c", "d"}})
+	w.join(id, "a", "b", "c")
+	w.fence("a", "b", "c")
+	r := w.registration("c")
+	r.Storage = identity('s', "c", 9)
+	w.do(r)
+	w.do(&clusterv1.Reassign{Partition: id[:], Replicas: []string{"a", "b"}})
+	if p := w.partition(id); !slices.Equal(p.Lost, []string{"c"}) || !slices.Equal(p.Removing, []string{"c"}) {
+		t.Fatalf("%+v", p)
+	}
+	w.crashStart("a", 5, 10)
+	if p := w.partition(id); p.Leader != "a" {
+		t.Errorf("a waits for more than b or the lost c: %+v", p)
+	}
+}
+
 // A reassignment that waited for members in sync ends when an election brings them.
 func TestReassignEndsWithElection(t *testing.T) {
 	t.Parallel()

@@ -30,6 +30,7 @@ const (
 	ReasonMinISR            Reason = "MIN_ISR"
 	ReasonNoReassignment    Reason = "NO_REASSIGNMENT"
 	ReasonLimit             Reason = "LIMIT_EXCEEDED"
+	ReasonUnimplemented     Reason = "UNIMPLEMENTED"
 )
 
 // Refusal says why a command changed nothing. It is an error; errors.As finds it.

@@ -15,10 +15,11 @@ const maxAddressBytes = 320
 
 // arrival is a new life of a broker, with what it found in its data folder.
 type arrival struct {
-	name     string
-	clean    bool // the life before it ended cleanly
-	sameDisk bool // it has the data folder of the life before
-	reports  map[uuid.UUID]*clusterv1.PartitionReport
+	name        string
+	clean       bool // the life before it ended cleanly
+	sameDisk    bool // it has the data folder of the life before
+	sameProcess bool // the process never stopped: only its session had ended
+	reports     map[uuid.UUID]*clusterv1.PartitionReport
 }
 
 // registerBroker begins a new life of a broker (C5). What another incarnation held has been ended by fencing it; here its
@@ -41,17 +42,21 @@ func (c *change) registerBroker(cmd *clusterv1.RegisterBroker) (*clusterv1.Answe
 	}
 	b.Epoch = c.index
 	c.putBroker(b)
-	same := known && before.Incarnation == b.Incarnation
 	a := arrival{
-		name:     b.Name,
-		clean:    known && cmd.GetCleanEpoch() == before.Epoch,
-		sameDisk: known && before.Storage == b.Storage || mutant("metadata-new-storage-as-same"),
-		reports:  reports,
+		name:        b.Name,
+		clean:       known && (cmd.GetCleanEpoch() == before.Epoch || cmd.GetCleanEpoch() != 0 && mutant("metadata-stale-clean-token")),
+		sameDisk:    known && before.Storage == b.Storage || mutant("metadata-new-storage-as-same"),
+		sameProcess: known && before.Incarnation == b.Incarnation,
+		reports:     reports,
 	}
 	var changed []Partition
 	for _, id := range c.placedOn(b.Name) {
 		p, _ := c.Partition(id)
-		if after := c.arrived(p, a); !same && !after.Equal(p.Membership) {
+		after := c.arrived(p, a)
+		if a.sameProcess && mutant("metadata-same-process-unjudged") {
+			after = p.Membership
+		}
+		if !after.Equal(p.Membership) {
 			p.Membership = after
 			changed = append(changed, c.settled(p))
 		} else if c.elect(&p) {
@@ -64,7 +69,8 @@ func (c *change) registerBroker(cmd *clusterv1.RegisterBroker) (*clusterv1.Answe
 }
 
 // arrived is the membership of a partition after the new life has begun. Who held nothing that counts has nothing to lose:
-// a partition that was made while the broker was away, or one that it was still catching up on.
+// a partition that was made while the broker was away, or one that it was still catching up on. A process that never stopped
+// is as sure of its copies as it was; what it says is damaged or gone, or is silent about, is judged as of any other.
 func (c *change) arrived(p Partition, a arrival) election.Membership {
 	m := p.Membership
 	report, reported := a.reports[p.ID]
@@ -72,7 +78,7 @@ func (c *change) arrived(p Partition, a arrival) election.Membership {
 	switch {
 	case !holds(m, a.name):
 		return m
-	case c.inMemory(p.Stream):
+	case c.inMemory(p.Stream) && (!a.sameProcess || report.GetState() != clusterv1.CopyState_COPY_STATE_OK):
 		return m.Restarted(a.name, election.Tail{})
 	case !a.sameDisk, !reported && !mutant("metadata-unreported-kept"), report.GetState() == clusterv1.CopyState_COPY_STATE_MISSING:
 		return m.LostCopy(a.name)
@@ -83,7 +89,7 @@ func (c *change) arrived(p Partition, a arrival) election.Membership {
 			return after
 		}
 	}
-	if a.clean || mutant("metadata-unclean-restart-as-clean") {
+	if a.clean || a.sameProcess || mutant("metadata-unclean-restart-as-clean") {
 		return m.Left(a.name)
 	}
 	return m.Restarted(a.name, tail)

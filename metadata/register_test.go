@@ -149,13 +149,85 @@ func TestRegisterSameIncarnationAgain(t *testing.T) {
 	r.Incarnation = b.Incarnation[:]
 	r.Storage = identity('s', "a", 9)
 	w.refused(ReasonInvalid, r)
-	r.Storage = b.Storage[:]
+	r.Storage, r.Reports = b.Storage[:], w.reports("a", 5, 10)
 	w.do(r)
 	if p := w.partition(id); p.Leader != "a" || len(p.Lost)+len(p.Unsure) != 0 {
 		t.Errorf("%+v", p)
 	}
 	if after, _ := w.s.Broker("a"); after.Epoch <= b.Epoch || after.Fenced {
 		t.Errorf("%+v", after)
+	}
+}
+
+// C5: what a process that never stopped has found damaged or gone since is not elected by the command that says so.
+func TestRegisterSameIncarnationWithoutCopy(t *testing.T) {
+	t.Parallel()
+	for name, reports := range map[string]func(all []*clusterv1.PartitionReport) []*clusterv1.PartitionReport{
+		"not reported": func([]*clusterv1.PartitionReport) []*clusterv1.PartitionReport { return nil },
+		"said missing": func(all []*clusterv1.PartitionReport) []*clusterv1.PartitionReport {
+			all[0].State = clusterv1.CopyState_COPY_STATE_MISSING
+			return all
+		},
+		"damaged": func(all []*clusterv1.PartitionReport) []*clusterv1.PartitionReport {
+			all[0].State = clusterv1.CopyState_COPY_STATE_DAMAGED
+			return all
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newStory(t, "a", "b", "c")
+			id := w.acked(2, "a", "b")
+			w.fence("a", "b")
+			r := w.registration("a")
+			b, _ := w.s.Broker("a")
+			r.Incarnation = b.Incarnation[:]
+			r.Reports = reports([]*clusterv1.PartitionReport{{Partition: id[:], State: clusterv1.CopyState_COPY_STATE_OK}})
+			w.do(r)
+			if p := w.partition(id); p.Leader != "" || !slices.Equal(p.Lost, []string{"a"}) || !slices.Equal(p.ELR, []string{"b"}) {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}
+
+// C5: the token of a clean stop is the broker epoch of the life that stopped. An older one, left behind in the folder, says
+// nothing of how the last life ended.
+func TestRegisterWithStaleCleanToken(t *testing.T) {
+	t.Parallel()
+	w := newStory(t, "a", "b")
+	id := w.acked(2, "a", "b")
+	first, _ := w.s.Broker("a")
+	w.fence("a")
+	w.start("a")
+	w.join(id, "a", "b")
+	w.fence("a", "b")
+	r := w.registration("a")
+	r.CleanEpoch, r.Reports = first.Epoch, w.reports("a", 5, 10)
+	w.do(r)
+	if p := w.partition(id); p.Leader != "" || len(p.Unsure) != 1 {
+		t.Fatalf("S1: elected on the word of a token of a former life: %+v", p)
+	}
+}
+
+// protocol.md 3.8: a memory log is gone with its process, and there as long as that runs.
+func TestRegisterMemorySameIncarnation(t *testing.T) {
+	t.Parallel()
+	w := newStory(t, "a")
+	id := w.uuid()
+	w.do(&clusterv1.CreateStream{
+		Uuid: w.uuid(),
+		Config: &trestlev1.StreamConfig{
+			Name: "m", Subjects: []string{"m"}, Sync: trestlev1.Sync_SYNC_NONE, Storage: trestlev1.Storage_STORAGE_MEMORY,
+		},
+		Partitions: []*clusterv1.NewPartition{{Uuid: id, Replicas: []string{"a"}}},
+	})
+	w.fence("a")
+	r := w.registration("a")
+	b, _ := w.s.Broker("a")
+	r.Incarnation, r.Reports = b.Incarnation[:], w.reports("a", 1, 1)
+	w.do(r)
+	if p := w.partition([16]byte(id)); p.Leader != "a" || p.UncleanEpoch != 0 {
+		t.Errorf("%+v", p)
 	}
 }
 
@@ -210,7 +282,7 @@ func TestRegisterDoesNotLoseWhatItNeverHeld(t *testing.T) {
 	}
 }
 
-// protocol.md 1.16: the only copy stays in charge, damaged as it is.
+// protocol.md 1.17: the only copy stays in charge, damaged as it is.
 func TestRegisterDamagedOnlyCopy(t *testing.T) {
 	t.Parallel()
 	w := newStory(t, "a")

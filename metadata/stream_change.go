@@ -42,11 +42,16 @@ func (c *change) updateStream(cmd *clusterv1.UpdateStream) (*clusterv1.Answer, *
 	return streamAnswer(stream.ID, stream.Revision, true), nil
 }
 
-// changeMembership passes on to the partitions what elections depend on.
+// changeMembership passes on to the partitions what elections depend on. Sync is not raised to ack: elections would hold for
+// sure what was committed before and lies in page caches, and lose it without a word (S1).
 func (c *change) changeMembership(stream *Stream, before *trestlev1.StreamConfig, _ *clusterv1.UpdateStream) *Refusal {
 	minISR, durable := int(stream.Config.GetMinIsr()), Durable(stream.Config)
 	if int(before.GetMinIsr()) == minISR && Durable(before) == durable {
 		return nil
+	}
+	if durable && !Durable(before) && !mutant("metadata-sync-raised-at-once") {
+		return refuse(ReasonUnimplemented, "stream %q acknowledges before it has fsynced, and what it acknowledged so far cannot be made sure yet; create another stream with sync ack",
+			stream.Name()).with("stream", stream.Name()).with("field", "sync")
 	}
 	changed := make([]Partition, 0, len(stream.Partitions))
 	for _, id := range stream.Partitions {

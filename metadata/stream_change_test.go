@@ -119,12 +119,33 @@ func TestSyncChange(t *testing.T) {
 	if w.partition(id).Durable {
 		t.Error("the partition is still durable")
 	}
-	w.do(w.update("orders", &trestlev1.StreamConfig{Sync: trestlev1.Sync_SYNC_ACK}, 0))
-	if !w.partition(id).Durable {
-		t.Error("the partition is not durable again")
+	m = w.create("others", 1)
+	m.Config.Replicas = proto.Int32(1)
+	w.do(m)
+	w.fence(w.partition(w.named("others").Partitions[0]).Leader)
+	w.refused(ReasonNoLeader, w.update("others", &trestlev1.StreamConfig{Sync: trestlev1.Sync_SYNC_NONE}, 0))
+}
+
+// S1: what was acknowledged without an fsync does not become sure by a change of the configuration. After a power cut the
+// stream knows that it may have lost some of it.
+func TestSyncIsNotRaised(t *testing.T) {
+	t.Parallel()
+	for _, sync := range []trestlev1.Sync{trestlev1.Sync_SYNC_INTERVAL, trestlev1.Sync_SYNC_NONE} {
+		w := newStory(t, "a", "b", "c")
+		id := w.stream(2, sync, "a", "b", "c")
+		stream, _ := w.s.StreamByID(w.partition(id).Stream)
+		raise := w.update(stream.Name(), &trestlev1.StreamConfig{Sync: trestlev1.Sync_SYNC_ACK}, 0)
+		if refusal := w.refusal(ReasonUnimplemented, raise); refusal.Names["field"] != "sync" || refusal.Names["stream"] != stream.Name() {
+			t.Errorf("%v: %v", sync, refusal)
+		}
+		w.fence("a", "b", "c")
+		for i, broker := range []string{"a", "b", "c"} {
+			w.crashStart(broker, 4, uint64(3-i))
+		}
+		if p := w.partition(id); p.Leader != "a" || p.UncleanEpoch != p.LeaderEpoch {
+			t.Errorf("S1: %v: a loss is not told: %+v", sync, p)
+		}
 	}
-	w.fence(w.partition(id).Leader)
-	w.refused(ReasonNoLeader, w.update("orders", &trestlev1.StreamConfig{Sync: trestlev1.Sync_SYNC_NONE}, 0))
 }
 
 // C7 by way of the stream: more replicas are added and join through their leader, fewer go at once if enough are in sync.

@@ -131,7 +131,7 @@ func (w *world) pause(b *broker) {
 		return
 	}
 	w.happened("pause", uint64(b.index))
-	b.paused, w.halted = true, true
+	b.paused = true
 	process := b.process
 	w.after(w.between(50*time.Millisecond, 4*time.Second), func() {
 		if b.up && b.process == process {

@@ -35,7 +35,6 @@ type world struct {
 	history []string
 	buffer  []byte
 	jumped  bool // a wall clock did
-	halted  bool // a process was paused: what it hears comes late
 	spoiled int  // copies that a fault took, of the budget of S1
 	trashed int
 	rings   int
