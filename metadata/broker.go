@@ -26,6 +26,9 @@ type Broker struct {
 	ClientAddress, PeerAddress string
 	// MinFeatureLevel and MaxFeatureLevel are the levels that the program can work at.
 	MinFeatureLevel, MaxFeatureLevel uint32
+	// PlacedAt is the raft index of the last command that placed a partition on the broker; 0: none. Who looks through its data
+	// folder with an older state misses a copy that it must hold.
+	PlacedAt uint64
 }
 
 // Live says whether the broker may be given a role.

@@ -42,6 +42,8 @@ func (s *State) checkBrokers() error {
 			return fmt.Errorf("broker %q has a name that is not allowed", b.Name)
 		case b.Epoch == 0 || b.Epoch > s.index:
 			return fmt.Errorf("broker %q has epoch %d at index %d", b.Name, b.Epoch, s.index)
+		case b.PlacedAt > s.index:
+			return fmt.Errorf("broker %q was given a partition at %d, at index %d", b.Name, b.PlacedAt, s.index)
 		case b.Incarnation == uuid.Nil, b.Storage == uuid.Nil, b.RaftID == "":
 			return fmt.Errorf("broker %q lacks an identity: %+v", b.Name, b)
 		case storages[b.Storage] != "", raftIDs[b.RaftID] != "":

@@ -54,7 +54,7 @@ func fuzzBase(t testing.TB) (*State, [][]byte) {
 	for _, m := range []proto.Message{ // not applied: what may come next
 		w.registration("b"), w.create("new", 1), &clusterv1.DeleteGroup{Stream: id("ack"), Name: "g"},
 		&clusterv1.SetFeatureLevel{Level: 1}, &clusterv1.DrainBroker{Name: "a"}, &clusterv1.RemoveBroker{Name: "b", Epoch: w.at("b").GetEpoch(), AcceptLoss: true},
-		&clusterv1.AckDeleted{Broker: "a", Partitions: [][]byte{w.uuid()}}, &clusterv1.CancelReassign{Partition: idOf(partition("ack"))},
+		&clusterv1.AckDeleted{Broker: "a", Partitions: [][]byte{w.uuid()}, StateIndex: w.s.Index()}, &clusterv1.CancelReassign{Partition: idOf(partition("ack"))},
 		&clusterv1.UpdateStream{Uuid: id("ack"), Config: &trestlev1.StreamConfig{Replicas: proto.Int32(2)}},
 		&clusterv1.FenceBrokers{Brokers: w.ats("a", "d")},
 	} {

@@ -85,6 +85,9 @@ func (c *change) refuseMember(p Partition, at *clusterv1.BrokerAt, others []stri
 // reportDamage takes the copies that turned out damaged or gone out of what may be elected. The only copy that there is
 // stays: nobody has more (protocol.md 1.17). A report from before the last change of the partition is not believed: the copy
 // may have been repaired since, and elections that count a whole copy as lost wait for too few others.
+//
+// The partition epoch rises even if the copy did not count any more: its leader may have asked to take it in, on the word
+// that it gave before, and that command must be refused when it comes.
 func (c *change) reportDamage(cmd *clusterv1.ReportDamage) (*clusterv1.Answer, *Refusal) {
 	if cmd.GetBroker().GetEpoch() == 0 {
 		return nil, refuse(ReasonInvalid, "no broker epoch is given; name the life whose copies are damaged").with("field", "broker")
@@ -103,7 +106,8 @@ func (c *change) reportDamage(cmd *clusterv1.ReportDamage) (*clusterv1.Answer, *
 		case !slices.Contains(p.Replicas, b.Name):
 			item = refusedItem(p, ReasonNotReplica, fmt.Sprintf("broker %q has no replica of the partition", b.Name))
 		default:
-			if after, _ := p.Damaged(b.Name); !after.Equal(p.Membership) {
+			after, _ := p.Damaged(b.Name)
+			if !after.Equal(p.Membership) || p.Leader != b.Name && !mutant("metadata-damage-unnumbered") {
 				p.Membership = after
 				c.settle(p)
 				p, _ = c.Partition(p.ID)

@@ -139,7 +139,7 @@ func (w *story) registration(broker string) *clusterv1.RegisterBroker {
 	return &clusterv1.RegisterBroker{
 		Name: broker, Incarnation: identity('i', broker, w.lives[broker]), Storage: identity('s', broker, w.storage[broker]),
 		RaftId: broker + "@raft", ClientAddress: broker + ":9292", PeerAddress: broker + ":9294",
-		PreviousEpoch: before.Epoch, MinFeatureLevel: 1, MaxFeatureLevel: 1,
+		PreviousEpoch: before.Epoch, MinFeatureLevel: 1, MaxFeatureLevel: 1, StateIndex: w.s.Index(),
 	}
 }
 

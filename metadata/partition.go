@@ -116,13 +116,17 @@ func (c *change) putPartitions(list []Partition) {
 	c.partitions = trees.CommitOnly()
 }
 
-// place keeps the index of placements up.
+// place keeps the index of placements up, and when each broker was last given one.
 func (c *change) place(id uuid.UUID, before, after []string) {
 	for _, broker := range before {
 		c.placed, _, _ = c.placed.Delete(placementKey(broker, id))
 	}
 	for _, broker := range after {
 		c.placed, _, _ = c.placed.Insert(placementKey(broker, id), struct{}{})
+		if b, known := c.Broker(broker); known && b.PlacedAt != c.index && !slices.Contains(before, broker) {
+			b.PlacedAt = c.index
+			c.putBroker(b)
+		}
 	}
 }
 

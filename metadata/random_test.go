@@ -166,6 +166,9 @@ func (c *chaos) register() proto.Message {
 	if c.IntN(3) == 0 {
 		r.MaxFeatureLevel = 3
 	}
+	if c.IntN(6) == 0 {
+		r.StateIndex = 1 + c.Uint64N(c.s.Index())
+	}
 	return r
 }
 
@@ -271,7 +274,7 @@ func (c *chaos) ofNumbers() proto.Message {
 
 func (c *chaos) acknowledge() proto.Message {
 	broker := c.broker()
-	m := &clusterv1.AckDeleted{Broker: broker}
+	m := &clusterv1.AckDeleted{Broker: broker, StateIndex: c.s.Index()}
 	for d := range c.s.Deleted(broker) {
 		if c.IntN(2) == 0 {
 			m.Partitions = append(m.Partitions, d.Partition[:])

@@ -192,3 +192,26 @@ func TestReassignEndsWithElection(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// S14: the word that a former copy was removed, arriving late, leaves the order to remove the present one.
+func TestAckDeletedOfFormerCopy(t *testing.T) {
+	t.Parallel()
+	w := newStory(t, "a", "b")
+	id := w.acked(1, "a", "b")
+	move := func(replicas ...string) {
+		w.do(&clusterv1.Reassign{Partition: id[:], Replicas: replicas})
+		w.join(id, replicas...)
+	}
+	move("a")
+	former := &clusterv1.AckDeleted{Broker: "b", Partitions: [][]byte{id[:]}, StateIndex: w.s.Index()}
+	w.do(former)
+	if slices.Contains(deletions(w.s, "b"), id) {
+		t.Fatal("what was removed is still listed")
+	}
+	move("a", "b")
+	move("a")
+	w.do(former)
+	if !slices.Contains(deletions(w.s, "b"), id) {
+		t.Error("b removed a former copy, and the present one is taken for removed")
+	}
+}

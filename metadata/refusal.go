@@ -15,6 +15,7 @@ const (
 	ReasonInitialized       Reason = "ALREADY_INITIALIZED"
 	ReasonBrokerNotFound    Reason = "BROKER_NOT_FOUND"
 	ReasonStaleBroker       Reason = "STALE_BROKER_EPOCH"
+	ReasonStaleState        Reason = "STALE_STATE"
 	ReasonBrokerAlive       Reason = "BROKER_ALIVE"
 	ReasonBrokerNotLive     Reason = "BROKER_NOT_LIVE"
 	ReasonBrokerInUse       Reason = "BROKER_IN_USE"

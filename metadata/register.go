@@ -40,7 +40,10 @@ func (c *change) registerBroker(cmd *clusterv1.RegisterBroker) (*clusterv1.Answe
 	if refusal := c.checkArrival(before, b, cmd.GetPreviousEpoch()); refusal != nil {
 		return nil, refusal
 	}
-	b.Epoch = c.index
+	if refusal := checkReported(before, cmd.GetStateIndex()); refusal != nil {
+		return nil, refusal
+	}
+	b.Epoch, b.PlacedAt = c.index, before.PlacedAt
 	c.putBroker(b)
 	a := arrival{
 		name:        b.Name,
@@ -64,6 +67,11 @@ func (c *change) registerBroker(cmd *clusterv1.RegisterBroker) (*clusterv1.Answe
 		}
 	}
 	c.putPartitions(changed)
+	if mutant("metadata-unknown-copy-deleted") {
+		for id := range reports {
+			c.putDeletion(b.Name, id, id)
+		}
+	}
 	c.addInternalStreams()
 	return &clusterv1.Answer{BrokerEpoch: b.Epoch}, nil
 }
@@ -133,6 +141,16 @@ func (c *change) checkArrival(before, b Broker, previousEpoch uint64) *Refusal {
 		return refuse(ReasonLimit, "the cluster has %d brokers, and no more are allowed; remove one first", c.brokers.Len())
 	}
 	return nil
+}
+
+// checkReported refuses reports that were made from a state in which not all was placed on the broker that is now: what they
+// are silent about would count as lost, and a folder that the broker had no reason to look for would count as missing.
+func checkReported(before Broker, stateIndex uint64) *Refusal {
+	if stateIndex == 0 || stateIndex >= before.PlacedAt || mutant("metadata-report-of-older-state") {
+		return nil
+	}
+	return refuse(ReasonStaleState, "broker %q made its reports from the state at index %d, and a partition was placed on it at %d; look again with a newer state",
+		before.Name, stateIndex, before.PlacedAt).with("broker", before.Name).with("index", fmt.Sprint(before.PlacedAt))
 }
 
 func (c *change) putBroker(b Broker) {

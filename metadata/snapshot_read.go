@@ -73,7 +73,7 @@ func (r *rebuilding) brokers(list []*clusterv1.BrokerSnapshot) {
 			Name: m.GetName(), Incarnation: r.uuid(m.GetIncarnation()), Storage: r.uuid(m.GetStorage()), RaftID: m.GetRaftId(),
 			Epoch: m.GetEpoch(), Fenced: m.GetFenced(), Stopping: m.GetStopping(),
 			ClientAddress: m.GetClientAddress(), PeerAddress: m.GetPeerAddress(),
-			MinFeatureLevel: m.GetMinFeatureLevel(), MaxFeatureLevel: m.GetMaxFeatureLevel(),
+			MinFeatureLevel: m.GetMinFeatureLevel(), MaxFeatureLevel: m.GetMaxFeatureLevel(), PlacedAt: m.GetPlacedAt(),
 		})
 		if twice {
 			r.fail("broker %q is there twice", m.GetName())

@@ -58,7 +58,7 @@ func (s *State) snapshot() *clusterv1.StateSnapshot {
 		m.Brokers = append(m.Brokers, &clusterv1.BrokerSnapshot{
 			Name: b.Name, Incarnation: b.Incarnation[:], Storage: b.Storage[:], RaftId: b.RaftID, Epoch: b.Epoch,
 			Fenced: b.Fenced, Stopping: b.Stopping, ClientAddress: b.ClientAddress, PeerAddress: b.PeerAddress,
-			MinFeatureLevel: b.MinFeatureLevel, MaxFeatureLevel: b.MaxFeatureLevel,
+			MinFeatureLevel: b.MinFeatureLevel, MaxFeatureLevel: b.MaxFeatureLevel, PlacedAt: b.PlacedAt,
 		})
 	}
 	for stream := range s.Streams() {

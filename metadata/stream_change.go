@@ -131,7 +131,8 @@ func (c *change) checkDeletions() *Refusal {
 	return nil
 }
 
-// ackDeleted takes off the list what a broker has removed. What is not on the list is skipped: the same again is fine.
+// ackDeleted takes off the list what a broker has removed. What is not on the list is skipped: the same again is fine. What
+// was listed after the state that the broker had is another copy than the one that it removed, and stays.
 func (c *change) ackDeleted(cmd *clusterv1.AckDeleted) (*clusterv1.Answer, *Refusal) {
 	if _, refusal := c.named(cmd.GetBroker(), 0); refusal != nil {
 		return nil, refusal
@@ -141,7 +142,9 @@ func (c *change) ackDeleted(cmd *clusterv1.AckDeleted) (*clusterv1.Answer, *Refu
 		if err != nil {
 			return nil, refuse(ReasonInvalid, "partition UUID %x has %d bytes; give 16", b, len(b)).with("field", "partitions")
 		}
-		c.dropDeletion(cmd.GetBroker(), id)
+		if d, listed := c.deletion(cmd.GetBroker(), id); listed && (d.Index <= cmd.GetStateIndex() || mutant("metadata-deletion-struck-off-late")) {
+			c.dropDeletion(cmd.GetBroker(), id)
+		}
 	}
 	return nil, nil
 }

@@ -195,7 +195,7 @@ func TestDeleteStreamListsEveryCopy(t *testing.T) {
 		Uuid: w.uuid(), Config: w.create("other", 1).GetConfig(), Partitions: []*clusterv1.NewPartition{{Uuid: old.Partitions[0][:]}},
 	})
 	for range 2 { // the same again is fine
-		w.do(&clusterv1.AckDeleted{Broker: "a", Partitions: [][]byte{old.Partitions[0][:]}})
+		w.do(&clusterv1.AckDeleted{Broker: "a", Partitions: [][]byte{old.Partitions[0][:]}, StateIndex: w.s.Index()})
 	}
 	if n := w.s.pendingDeletions("a"); n != 1 || w.s.pendingDeletions("c") != 2 {
 		t.Errorf("after a removed one, a has %d, c %d", n, w.s.pendingDeletions("c"))

@@ -168,11 +168,14 @@ func (c *change) putDeletion(broker string, partition, stream uuid.UUID) {
 	c.streams.deletions, _, _ = c.streams.deletions.Insert(placementKey(broker, partition), Deletion{Partition: partition, Stream: stream, Index: c.index})
 }
 
-// dropDeletion takes the broker's copy of a partition from the list, and says whether it was there.
-func (c *change) dropDeletion(broker string, partition uuid.UUID) bool {
-	var had bool
-	c.streams.deletions, _, had = c.streams.deletions.Delete(placementKey(broker, partition))
-	return had
+// deletion returns the entry for the broker's copy of a partition, if it is listed.
+func (s *State) deletion(broker string, partition uuid.UUID) (Deletion, bool) {
+	return s.streams.deletions.Get(placementKey(broker, partition))
+}
+
+// dropDeletion takes the broker's copy of a partition from the list, if it is there.
+func (c *change) dropDeletion(broker string, partition uuid.UUID) {
+	c.streams.deletions, _, _ = c.streams.deletions.Delete(placementKey(broker, partition))
 }
 
 // dropDeletionsOf forgets what a broker was to remove: it is gone, and so is its data folder.
@@ -195,7 +198,7 @@ func (s *State) awaitsDeletion(partition uuid.UUID) bool {
 		return false
 	}
 	for b := range s.Brokers() {
-		if _, listed := s.streams.deletions.Get(placementKey(b.Name, partition)); listed {
+		if _, listed := s.deletion(b.Name, partition); listed {
 			return true
 		}
 	}

@@ -28,7 +28,8 @@ var (
 	}
 )
 
-func ruleMutants() []mutant {
+// electionMutants elect whom the rule does not.
+func electionMutants() []mutant {
 	return []mutant{
 		{name: "unsure replica elected alone", bounds: two, rule: func(r *rule) {
 			r.elect = electWith(func(m election.Membership) election.Membership { m.Unsure = nil; return m })
@@ -61,6 +62,15 @@ func ruleMutants() []mutant {
 				return d, after
 			}
 		}},
+		{name: "greatest tail of whoever has registered", bounds: two, rule: func(r *rule) {
+			r.elect = electWith(func(m election.Membership) election.Membership { m.Quorum = 1; return m })
+		}},
+	}
+}
+
+// memberMutants keep members, or doubts about them, as the rule does not.
+func memberMutants() []mutant {
+	return []mutant{
 		{name: "ELR not cleared when the ISR is whole", bounds: three, rule: func(r *rule) {
 			r.inSync = func(m election.Membership, isr []string) election.Membership { return keepELR(m, m.InSync(isr)) }
 		}},
@@ -79,9 +89,6 @@ func ruleMutants() []mutant {
 				}
 				return m.Restarted(b, tail)
 			}
-		}},
-		{name: "greatest tail of whoever has registered", bounds: two, rule: func(r *rule) {
-			r.elect = electWith(func(m election.Membership) election.Membership { m.Quorum = 1; return m })
 		}},
 		{name: "quorum follows min ISR down", rule: func(r *rule) {
 			r.withMinISR = func(m election.Membership, n int) election.Membership {
@@ -159,7 +166,7 @@ func TestModelFindsMutants(t *testing.T) {
 	if !findsMutants {
 		t.Skip("needs whole searches; run it without the race detector")
 	}
-	for _, mu := range slices.Concat(ruleMutants(), codeMutants()) {
+	for _, mu := range slices.Concat(electionMutants(), memberMutants(), codeMutants()) {
 		t.Run(mu.name, func(t *testing.T) {
 			r := theRule()
 			if mu.rule != nil {

@@ -672,8 +672,11 @@ type RegisterBroker struct {
 	// The feature levels that this program can work at.
 	MinFeatureLevel uint32 `protobuf:"varint,10,opt,name=min_feature_level,json=minFeatureLevel,proto3" json:"min_feature_level,omitempty"`
 	MaxFeatureLevel uint32 `protobuf:"varint,11,opt,name=max_feature_level,json=maxFeatureLevel,proto3" json:"max_feature_level,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Raft index of the state that the reports were made from. It is refused as stale if a partition was placed on the broker
+	// since: that the reports are silent about it says nothing. 0: not told, and not checked.
+	StateIndex    uint64 `protobuf:"varint,12,opt,name=state_index,json=stateIndex,proto3" json:"state_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegisterBroker) Reset() {
@@ -779,6 +782,13 @@ func (x *RegisterBroker) GetMinFeatureLevel() uint32 {
 func (x *RegisterBroker) GetMaxFeatureLevel() uint32 {
 	if x != nil {
 		return x.MaxFeatureLevel
+	}
+	return 0
+}
+
+func (x *RegisterBroker) GetStateIndex() uint64 {
+	if x != nil {
+		return x.StateIndex
 	}
 	return 0
 }
@@ -2199,7 +2209,7 @@ const file_cluster_v1_metadata_proto_rawDesc = "" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\"'\n" +
 	"\x0fSetFeatureLevel\x12\x14\n" +
-	"\x05level\x18\x01 \x01(\rR\x05level\"\xa2\x03\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"\xc3\x03\n" +
 	"\x0eRegisterBroker\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x18\n" +
@@ -2213,7 +2223,9 @@ const file_cluster_v1_metadata_proto_rawDesc = "" +
 	"\areports\x18\t \x03(\v2#.trestle.cluster.v1.PartitionReportR\areports\x12*\n" +
 	"\x11min_feature_level\x18\n" +
 	" \x01(\rR\x0fminFeatureLevel\x12*\n" +
-	"\x11max_feature_level\x18\v \x01(\rR\x0fmaxFeatureLevel\"\x9e\x01\n" +
+	"\x11max_feature_level\x18\v \x01(\rR\x0fmaxFeatureLevel\x12\x1f\n" +
+	"\vstate_index\x18\f \x01(\x04R\n" +
+	"stateIndex\"\x9e\x01\n" +
 	"\x0fPartitionReport\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\fR\tpartition\x123\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1d.trestle.cluster.v1.CopyStateR\x05state\x12\x1d\n" +

@@ -213,8 +213,10 @@ type BrokerSnapshot struct {
 	PeerAddress     string                 `protobuf:"bytes,9,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
 	MinFeatureLevel uint32                 `protobuf:"varint,10,opt,name=min_feature_level,json=minFeatureLevel,proto3" json:"min_feature_level,omitempty"`
 	MaxFeatureLevel uint32                 `protobuf:"varint,11,opt,name=max_feature_level,json=maxFeatureLevel,proto3" json:"max_feature_level,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Raft index of the last command that placed a partition on the broker; 0: none.
+	PlacedAt      uint64 `protobuf:"varint,12,opt,name=placed_at,json=placedAt,proto3" json:"placed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BrokerSnapshot) Reset() {
@@ -320,6 +322,13 @@ func (x *BrokerSnapshot) GetMinFeatureLevel() uint32 {
 func (x *BrokerSnapshot) GetMaxFeatureLevel() uint32 {
 	if x != nil {
 		return x.MaxFeatureLevel
+	}
+	return 0
+}
+
+func (x *BrokerSnapshot) GetPlacedAt() uint64 {
+	if x != nil {
+		return x.PlacedAt
 	}
 	return 0
 }
@@ -806,7 +815,7 @@ const file_cluster_v1_state_proto_rawDesc = "" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06secret\x18\x03 \x01(\fR\x06secret\x12#\n" +
-	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\"\xe5\x02\n" +
+	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\"\x82\x03\n" +
 	"\x0eBrokerSnapshot\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x18\n" +
@@ -819,7 +828,8 @@ const file_cluster_v1_state_proto_rawDesc = "" +
 	"\fpeer_address\x18\t \x01(\tR\vpeerAddress\x12*\n" +
 	"\x11min_feature_level\x18\n" +
 	" \x01(\rR\x0fminFeatureLevel\x12*\n" +
-	"\x11max_feature_level\x18\v \x01(\rR\x0fmaxFeatureLevel\"\x92\x02\n" +
+	"\x11max_feature_level\x18\v \x01(\rR\x0fmaxFeatureLevel\x12\x1b\n" +
+	"\tplaced_at\x18\f \x01(\x04R\bplacedAt\"\x92\x02\n" +
 	"\x0eStreamSnapshot\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\fR\x04uuid\x12\x1a\n" +
 	"\binternal\x18\x02 \x01(\bR\binternal\x120\n" +

@@ -358,9 +358,11 @@ func (x *SetStreamMode) GetTime() int64 {
 
 // AckDeleted says that a broker has moved the copies of these partitions to its trash.
 type AckDeleted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Broker        string                 `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
-	Partitions    [][]byte               `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Broker     string                 `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	Partitions [][]byte               `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	// Raft index of the state whose list named them. What was listed after it stays: the copy came back since, and went again.
+	StateIndex    uint64 `protobuf:"varint,3,opt,name=state_index,json=stateIndex,proto3" json:"state_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -407,6 +409,13 @@ func (x *AckDeleted) GetPartitions() [][]byte {
 		return x.Partitions
 	}
 	return nil
+}
+
+func (x *AckDeleted) GetStateIndex() uint64 {
+	if x != nil {
+		return x.StateIndex
+	}
+	return 0
 }
 
 // PutGroup makes a group or changes its configuration.
@@ -667,13 +676,15 @@ const file_cluster_v1_stream_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x03 \x03(\x05R\n" +
 	"partitions\x12\x12\n" +
-	"\x04time\x18\x04 \x01(\x03R\x04time\"D\n" +
+	"\x04time\x18\x04 \x01(\x03R\x04time\"e\n" +
 	"\n" +
 	"AckDeleted\x12\x16\n" +
 	"\x06broker\x18\x01 \x01(\tR\x06broker\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\fR\n" +
-	"partitions\"\x8b\x01\n" +
+	"partitions\x12\x1f\n" +
+	"\vstate_index\x18\x03 \x01(\x04R\n" +
+	"stateIndex\"\x8b\x01\n" +
 	"\bPutGroup\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\fR\x06stream\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +

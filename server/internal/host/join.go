@@ -64,7 +64,7 @@ func (h *Host) register(ctx context.Context) error {
 		}
 		err := h.tryRegister(ctx)
 		// The state was behind: it catches up.
-		if !refusedFor(err, metadata.ReasonStaleBroker) && !refusedFor(err, metadata.ReasonBrokerAlive) {
+		if !refusedFor(err, metadata.ReasonStaleBroker) && !refusedFor(err, metadata.ReasonStaleState) && !refusedFor(err, metadata.ReasonBrokerAlive) {
 			return err
 		}
 		select {
@@ -97,13 +97,14 @@ func (h *Host) tryRegister(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the storage UUID %q in %s is damaged: %w; restore the file from a backup", folder.Storage, identityName, err)
 	}
-	known, _ := h.config.Metadata.State().Broker(folder.Broker)
+	state := h.config.Metadata.State() // not newer than the one that the reports are made from
+	known, _ := state.Broker(folder.Broker)
 	_, err = h.config.Metadata.Propose(ctx, &clusterv1.Command{Command: &clusterv1.Command_RegisterBroker{
 		RegisterBroker: &clusterv1.RegisterBroker{
 			Name: folder.Broker, Incarnation: h.incarnation[:], Storage: storage[:], RaftId: h.config.RaftID,
 			ClientAddress: h.config.ClientAddress, PeerAddress: h.config.PeerAddress,
 			PreviousEpoch: known.Epoch, CleanEpoch: h.clean, Reports: h.reports(),
-			MinFeatureLevel: minFeatureLevel, MaxFeatureLevel: maxFeatureLevel,
+			MinFeatureLevel: minFeatureLevel, MaxFeatureLevel: maxFeatureLevel, StateIndex: state.Index(),
 		},
 	}})
 	if err != nil {

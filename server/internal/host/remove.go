@@ -48,7 +48,7 @@ func (h *Host) removeDeleted(ctx context.Context, state *metadata.State) error {
 	for len(removed) > 0 {
 		n := min(ackedAtOnce, len(removed))
 		_, err := h.config.Metadata.Propose(ctx, &clusterv1.Command{Command: &clusterv1.Command_AckDeleted{
-			AckDeleted: &clusterv1.AckDeleted{Broker: h.config.Folder.Broker, Partitions: removed[:n]},
+			AckDeleted: &clusterv1.AckDeleted{Broker: h.config.Folder.Broker, Partitions: removed[:n], StateIndex: state.Index()},
 		}})
 		if err != nil {
 			return errors.Join(append(errs, fmt.Errorf("acknowledging that partitions were removed: %w", err))...)

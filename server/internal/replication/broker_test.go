@@ -155,7 +155,7 @@ func (b *broker) frame(to string, n int) (frame, bool) {
 	b.leader.Sent(to, session, headers[len(headers)-1].Seq+1, int64(100*len(headers)))
 	return frame{
 		batches: replication.Batches{
-			LeaderEpoch: b.leader.LeaderEpoch(), Session: session, Headers: headers, Compacted: b.log.compacted,
+			LeaderEpoch: b.leader.LeaderEpoch(), Session: session, From: seq, Headers: headers, Compacted: b.log.compacted,
 		},
 		commit: b.commit(session),
 	}, true

@@ -20,16 +20,16 @@ type cluster struct {
 	views    []replication.View
 	network  []func()
 	asked    []bool // whether a proposal of each is at the controller
-	truth    map[uint64]replication.BatchHeader
-	top      uint64 // seq below which truth says what was committed
-	index    uint64 // of the last command
+	ledgers  map[uint64]*ledger
+	eras     []uint64 // the ledger that the log of each is held against
+	index    uint64   // of the last command
 	violated error
 	happened map[string]int
 }
 
 func newCluster(seed uint64) *cluster {
 	c := &cluster{
-		rng: rand.New(rand.NewPCG(seed, 1)), truth: map[uint64]replication.BatchHeader{}, top: 1, index: 1,
+		rng: rand.New(rand.NewPCG(seed, 1)), ledgers: map[uint64]*ledger{0: newLedger()}, index: 1,
 		happened: map[string]int{},
 	}
 	n := 3 + c.rng.IntN(2)
@@ -40,6 +40,7 @@ func newCluster(seed uint64) *cluster {
 		v.Members = append(v.Members, replication.Member{Broker: name, BrokerEpoch: 1, Live: true, InSync: true})
 	}
 	c.seen, c.mending, c.highest, c.asked = make([]int, n), make([]uint64, n), make([]uint64, n), make([]bool, n)
+	c.eras = make([]uint64, n)
 	c.views = append(c.views, v)
 	for i := range c.brokers {
 		c.see(i, 1)
@@ -120,13 +121,16 @@ func (c *cluster) see(i, n int) {
 	case c.mending[i] > 0 && v.PartitionEpoch < c.mending[i]:
 		return
 	case c.mending[i] > 0:
-		c.mending[i], c.highest[i] = 0, 0
+		c.mending[i], c.highest[i], c.eras[i] = 0, 0, v.UncleanEpoch
 		b.log = newToyLog()
 	}
 	led := b.leader
 	b.viewed(v, c.now)
 	if b.leader != led {
 		c.asked[i] = false
+	}
+	if b.leader != nil {
+		c.eras[i] = v.UncleanEpoch
 	}
 }
 
@@ -141,7 +145,7 @@ func (c *cluster) crash(i int) {
 		b.log.crash(b.log.durable.Seq + uint64(c.rng.IntN(3)))
 	}
 	b.epoch++
-	b.leader, b.follower, b.view, c.asked[i], c.highest[i] = nil, nil, replication.View{}, false, 0
+	b.leader, b.follower, b.view, c.asked[i], c.highest[i] = nil, nil, replication.View{}, false, b.log.committed.Seq
 }
 
 // damage has a broker find that its log is not to be believed. It says so, and when the metadata knows it empties the log.
@@ -170,6 +174,9 @@ func (c *cluster) judge(b string, p replication.Proposal) replication.Decision {
 		if !v.Members[i].Live || v.Members[i].BrokerEpoch != m.BrokerEpoch {
 			decision = replication.Refused
 		}
+	}
+	if c.rng.IntN(50) == 0 {
+		decision = replication.Refused // a member was about to stop, for a moment
 	}
 	c.command(func(v *replication.View) {
 		for i := range v.Members {
@@ -219,7 +226,11 @@ func (c *cluster) ask(b *broker) {
 		if !ok {
 			return
 		}
-		c.send(func() { c.did(b, b.answered(a)) })
+		c.send(func() {
+			word := b.answered(a)
+			c.reconciled(b, word)
+			c.did(b, word)
+		})
 	})
 }
 

@@ -115,11 +115,14 @@ func (f *Follower) Answered(a Answer, h History) Verdict {
 	case a.Kind == AnswerFenced:
 		f.asked, f.fencedBelow = false, max(f.fencedBelow, a.LeaderEpoch)
 		return Verdict{Kind: Wait}
-	case a.LeaderEpoch != f.view.LeaderEpoch:
-		return Verdict{Kind: Wait}
+	case a.LeaderEpoch != f.view.LeaderEpoch && !mutant("replication-answer-epoch-unchecked"):
+		return Verdict{Kind: Wait} // of a leader that is none any more, or not one that this replica knows of yet
 	}
 	switch a.Kind {
 	case AnswerAccepted:
+		if f.beginsElsewhere(&a) {
+			return f.cut(Verdict{Kind: Restart, Begin: a.Begin}, a.Begin.Seq)
+		}
 		f.state = streaming
 		f.stream.begin(a.Session, f)
 		f.asked = false
@@ -133,6 +136,13 @@ func (f *Follower) Answered(a Answer, h History) Verdict {
 	default:
 		return Verdict{Kind: Wait}
 	}
+}
+
+// beginsElsewhere says whether an empty log has to begin where the leader's does. There is nothing in it that the leader could
+// compare; but before an unclean election other offsets may have stood below its first seq. What comes first did not fit.
+func (f *Follower) beginsElsewhere(a *Answer) bool {
+	return f.last == Name{} && f.stream.suspect == f.end.Seq && f.view.UncleanEpoch > f.newest && f.end != a.Begin &&
+		!mutant("replication-empty-log-keeps-its-beginning")
 }
 
 // diverged says where to truncate: at the earlier end of the epoch that the leader named, here and there (R8, KIP-279).

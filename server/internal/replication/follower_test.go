@@ -186,6 +186,24 @@ func TestBatchesThatDoNotFollow(t *testing.T) {
 	}
 }
 
+// R7, protocol.md 1.15: seqs may be missing where the leader looked for them and had compacted them away; a frame that got
+// lost, or was overtaken, leaves no such hole (seed 306924 of the simulation).
+func TestLostFrameIsNoHole(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[uint64]replication.VerdictKind{10: replication.Append, 11: replication.Reopen, 0: replication.Reopen} {
+		f, log := streaming(t)
+		next := newToyLog()
+		*next = *log
+		for range 3 {
+			next.append(5, false, "")
+		}
+		b := replication.Batches{LeaderEpoch: 5, Session: 7, From: from, Headers: next.batches[11:], Compacted: 13}
+		if v := f.Received(&b); v.Kind != want {
+			t.Errorf("the leader looked from %d on and sends %d: verdict %+v, want %d", from, next.batches[11].Seq, v, want)
+		}
+	}
+}
+
 // A batch that was taken meanwhile proves the doubt wrong.
 func TestDoubtIsForgotten(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ func NewLeader(o LeaderOptions, now int64) *Leader {
 		sessions:  uint64(max(now, 0)),
 		credit:    orDefault(o.Credit, DefaultCredit),
 		lag:       lagClock{nanos: orDefault(o.LagNanos, DefaultLagNanos)},
-		lease:     lease{nanos: orDefault(o.LeaseNanos, DefaultLeaseNanos)},
+		lease:     lease{nanos: orDefault(o.LeaseNanos, DefaultLeaseNanos), began: now},
 		proposals: proposals{},
 	}
 	l.deposed = l.view.Leader != l.self
@@ -137,7 +137,13 @@ func (l *Leader) Committed() commitlog.Position { return l.committed }
 func (l *Leader) EpochCommitted() bool { return l.committed.Seq >= l.epochEnd }
 
 // Enough says whether what is appended now can be committed without the ISR growing first (R6).
-func (l *Leader) Enough() bool { return !l.deposed && l.view.inSync(l.self) && l.view.enough() }
+func (l *Leader) Enough() bool {
+	enough := l.view.enough()
+	if u := l.proposals.undecided; u != nil && mutant("replication-publish-on-a-proposal") {
+		enough = len(u.ISR) >= l.view.MinISR
+	}
+	return !l.deposed && l.view.inSync(l.self) && enough
+}
 
 // MaximalISR lists the brokers that have to be safe before something is committed, in replica order: the ISR, and the members
 // of a proposal that is not known to have failed.
@@ -156,17 +162,24 @@ func (l *Leader) MaximalISR() []string {
 	return names
 }
 
-// Heartbeat takes note that a heartbeat to the controller, sent then, was answered.
+// Heartbeat takes note that a heartbeat to the controller, sent then, was answered. It is called when the Views up to what the
+// controller had committed when it answered have been shown: else answers would renew the lease of a leadership that a
+// planned move has ended, for as long as this broker's metadata are behind.
 func (l *Leader) Heartbeat(sent int64) { l.lease.renew(sent) }
 
-// LeaseHeld says whether no other broker can have been made leader yet, as far as clocks tell (3.3).
-func (l *Leader) LeaseHeld(now int64) bool { return !l.deposed && l.lease.held(now) }
+// LeaseHeld says whether this leadership may do what one only may do at a time (protocol.md 3.3): answer linearizable
+// queries, hand out to groups, take part in queue groups. No two leaderships of a log hold the lease at one moment, as far as
+// clocks run alike: one that was elected by a planned move, while the lease of the one before may run, holds it after a lease.
+func (l *Leader) LeaseHeld(now int64) bool {
+	return !l.deposed && l.lease.runs(now) && l.lease.alone(now)
+}
 
-// AckLeader is how far acks of policy LEADER may go: to the leader's own safe position, and without a lease to the commit
-// position (R5).
+// AckLeader is how far acks of policy LEADER may go: to the leader's own safe position, and once no heartbeat was answered for
+// a lease to the commit position (R5). They promise nothing about leadership: a lease that runs is enough.
 func (l *Leader) AckLeader(now int64) commitlog.Position {
 	safe := l.ownSafe()
-	if safe.Before(l.committed) || !l.LeaseHeld(now) && !mutant("replication-ack-without-lease") {
+	leads := !l.deposed && l.lease.runs(now)
+	if safe.Before(l.committed) || !leads && !mutant("replication-ack-without-lease") {
 		return l.committed
 	}
 	return safe
@@ -185,7 +198,8 @@ func safePosition(v *View, end, durable commitlog.Position) commitlog.Position {
 
 // advance moves the commit position to the least safe position over the maximal ISR (R3).
 func (l *Leader) advance() {
-	if l.deposed || !l.view.inSync(l.self) || !l.view.enough() && !mutant("replication-commit-below-min-isr") {
+	member := l.view.inSync(l.self) || mutant("replication-leader-outside-isr")
+	if l.deposed || !member || !l.view.enough() && !mutant("replication-commit-below-min-isr") {
 		return
 	}
 	least := l.end

@@ -121,9 +121,9 @@ func TestDeposedLeaderAnswers(t *testing.T) {
 	t.Parallel()
 	l, log := leading(viewOf("a", 5, 50, "a", "b"))
 	openAt(l, log, "b", 11, 0)
-	l.Heartbeat(0)
-	if l.Committed().Seq != 11 || !l.LeaseHeld(1) {
-		t.Fatalf("committed %v, lease %v", l.Committed(), l.LeaseHeld(1))
+	l.Heartbeat(leaseTime)
+	if l.Committed().Seq != 11 || !l.LeaseHeld(leaseTime+1) {
+		t.Fatalf("committed %v, lease %v", l.Committed(), l.LeaseHeld(leaseTime+1))
 	}
 	l.Viewed(viewOf("b", 6, 60, "a", "b"), 1)
 	l.Viewed(viewOf("c", 7, 70, "a", "b"), 1)
@@ -145,7 +145,7 @@ func TestDeposedLeaderAnswers(t *testing.T) {
 	_, _, _, sends := l.Next("b")
 	_, session := l.SessionOf("b")
 	counts := l.Progressed(replication.Progress{Broker: "b", BrokerEpoch: 1, LeaderEpoch: 5, Session: 1, Received: at(12)}, 1)
-	if !l.Deposed() || l.LeaseHeld(1) || l.Enough() || proposes || sends || session || counts || l.AckLeader(1) != l.Committed() {
+	if !l.Deposed() || l.LeaseHeld(leaseTime+1) || l.Enough() || proposes || sends || session || counts || l.AckLeader(1) != l.Committed() {
 		t.Error("a deposed leader goes on leading")
 	}
 	if l.Committed().Seq != 11 {

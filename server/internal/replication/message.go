@@ -70,7 +70,10 @@ type Commit struct {
 type Batches struct {
 	LeaderEpoch uint64
 	Session     uint64
-	Headers     []BatchHeader
+	// From is the seq that the leader looked for: the batches are the first that it has from there on. Without it a frame
+	// that got lost would look like a hole that a compaction left.
+	From    uint64
+	Headers []BatchHeader
 	// Compacted is the seq below which batches of the leader's log may be missing or rewritten. It is read after the
 	// batches are.
 	Compacted uint64

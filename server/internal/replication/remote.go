@@ -100,7 +100,7 @@ func (l *Leader) Opened(
 	a := Answer{LeaderEpoch: l.view.LeaderEpoch, Last: o.Last, End: o.End.Seq, Begin: h.First}
 	m := l.view.member(o.Broker)
 	switch {
-	case o.LeaderEpoch < l.view.LeaderEpoch:
+	case o.LeaderEpoch < l.view.LeaderEpoch && !mutant("replication-open-epoch-unchecked"):
 		a.Kind = AnswerFenced
 		return a
 	case l.deposed || o.LeaderEpoch > l.view.LeaderEpoch:

@@ -214,6 +214,8 @@ func (s *scene) look(b *broker, l line) (string, error) {
 		return strconv.FormatBool(b.leader == nil), nil
 	case "epoch-committed":
 		return strconv.FormatBool(b.leader.EpochCommitted()), nil
+	case "lease":
+		return strconv.FormatBool(b.leader.LeaseHeld(s.now)), nil
 	case "ack-leader":
 		return strconv.FormatUint(b.leader.AckLeader(s.now).Seq, 10), nil
 	case "quarantined":

@@ -19,8 +19,12 @@ type stream struct {
 // begin begins a session at the end of the follower's log. Nothing that was heard in another one holds.
 func (s *stream) begin(session uint64, f *Follower) {
 	last := f.name()
+	told := commitlog.Position{}
+	if mutant("replication-told-kept-across-sessions") {
+		told = s.told
+	}
 	*s = stream{
-		session: session, next: f.end, suspect: s.suspect,
+		told: told, session: session, next: f.end, suspect: s.suspect,
 		last: BatchHeader{Seq: last.Seq, Epoch: last.Epoch, CRC: last.CRC},
 	}
 }
@@ -33,13 +37,20 @@ func (f *Follower) Received(b *Batches) Verdict {
 		return v
 	}
 	s := &f.stream
-	if n := len(b.Headers); n == 0 || b.Headers[n-1].Seq < s.next.Seq {
+	if n := len(b.Headers); n == 0 || b.Headers[n-1].Seq < s.next.Seq && !mutant("replication-control-batch-again") {
 		return Verdict{Kind: Drop}
 	}
 	next, last := s.next, s.last
 	for i := range b.Headers {
 		h := &b.Headers[i]
+		if mutant("replication-control-batch-again") && h.Offset == h.NextOffset && h.Offset == next.Offset {
+			next, last = commitlog.Position{Seq: h.Seq, Offset: h.Offset}, BatchHeader{}
+		}
 		if h.Seq != next.Seq && (h.Seq < next.Seq || h.Seq > b.Compacted) && !mutant("replication-gap-accepted") {
+			return f.reopen()
+		}
+		lost := i == 0 && h.Seq != next.Seq && b.From != next.Seq
+		if lost && !mutant("replication-lost-frame-for-hole") && !mutant("replication-gap-accepted") {
 			return f.reopen()
 		}
 		if err := f.follows(h, next, &last, max(b.Compacted, f.compacted)); err != nil {

@@ -68,11 +68,14 @@ func (l *toyLog) truncate(seq uint64) {
 	if i < 0 {
 		return
 	}
-	l.end = commitlog.Position{Seq: max(seq, l.first.Seq), Offset: l.batches[i].Offset}
-	l.last = replication.Name{}
+	l.end, l.last = l.first, replication.Name{}
 	if i > 0 {
 		h := l.batches[i-1]
+		l.end = commitlog.Position{Seq: h.Seq + 1, Offset: h.NextOffset}
 		l.last = replication.Name{Seq: h.Seq, Epoch: h.Epoch, CRC: h.CRC}
+	}
+	if h := l.batches[i]; h.Seq == seq { // else it ends where a hole begins
+		l.end = commitlog.Position{Seq: seq, Offset: h.Offset}
 	}
 	l.batches = slices.Clone(l.batches[:i])
 	l.settleAt(l.end)
@@ -80,6 +83,7 @@ func (l *toyLog) truncate(seq uint64) {
 
 func (l *toyLog) settleAt(end commitlog.Position) {
 	l.durable = end
+	l.compacted = min(l.compacted, end.Seq)
 	if end.Before(l.committed) {
 		l.committed = end
 	}

@@ -153,10 +153,10 @@ func (w *world) judgeDuplicates(l *ledger) {
 		if m.id != 0 && l.byID[m.id] > 1 {
 			w.fault("(b) id %d is stored %d times", m.id, l.byID[m.id])
 		}
-		if w.clocks > 0 && (w.cuts || w.restarts) {
-			excess -= l.again[c] // what was heard at once after an absence may seem to be newer than its record
+		if w.overflow || w.clocks > 0 && (w.cuts || w.restarts) {
+			excess -= l.again[c] // what was heard at once after an absence may seem to be newer than its record: MayBeStored
 		}
-		if excess > 0 && !w.overflow {
+		if excess > 0 {
 			w.fault("(b) content %d is stored %d times too often, %d copies are recovered", c, excess, l.again[c])
 		}
 	}

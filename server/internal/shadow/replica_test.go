@@ -121,7 +121,7 @@ func (r *replica) hear(m *message) {
 	w.tell("  %d hears %d: %v %s", r.id, m.number, fresh, r.unmatched(m))
 	m.missed = m.missed || (w.overflow || w.settings) && !fresh
 	if fresh && r.leading {
-		r.queue = append(r.queue, queued{m, false})
+		r.queue = append(r.queue, queued{m, r.ring.MayBeStored(r.clock())})
 	}
 }
 

@@ -108,6 +108,18 @@ func (r *Ring) Expects(f Fingerprint, now int64) bool {
 	return r.oldestUnheard(f, now) != nil || now < r.blindUntil
 }
 
+// MayBeStored says whether a message that is new to the ring of a leader may be in the log all the same: a leader before
+// appended it, and this replica could not know that its message was still to come, because it began to listen less than a
+// window ago, by clocks that differ, or because the ring had no room to remember the record. The leader appends it
+// nevertheless, lest it be lost, and marks it as recovered. A window after the promotion there is no doubt any more.
+func (r *Ring) MayBeStored(now int64) bool {
+	if mutant("shadow-doubt-unsaid") {
+		return false
+	}
+	window := r.options.WindowNanos
+	return r.leading && now < r.promoted+window && (now < r.hearsFrom+window || now < r.blindUntil)
+}
+
 // oldestUnheard finds the message that is known from the log and has not been heard here.
 func (r *Ring) oldestUnheard(f Fingerprint, now int64) *item {
 	t := r.twins[f]

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/trestlehq/trestle/metadata"
 	clusterv1 "github.com/trestlehq/trestle/proto/cluster/v1"
 )
@@ -35,6 +37,7 @@ func (c *control) commit(entry []byte) metadata.Result {
 	state, result := c.latest().Apply(index, entry)
 	c.entries, c.states, c.results = append(c.entries, entry), append(c.states, state), append(c.results, result)
 	c.w.happened("commit", index)
+	c.w.tellCommand(entry, result)
 	if result.Unknown {
 		c.w.violate("3.10", "a command that the simulation knows is unknown to the state")
 	}
@@ -71,7 +74,11 @@ func (c *control) propose(from *broker, command *clusterv1.Command, done answer)
 
 // deliver decides the entry if raft can, now or a little later.
 func (c *control) deliver(from *broker, entry []byte, reply answer) {
-	c.w.after(c.w.between(200*time.Microsecond, 8*time.Millisecond), func() {
+	delay := c.w.between(200*time.Microsecond, 8*time.Millisecond)
+	if c.w.chance(c.w.plan.lateProposal) {
+		delay = c.w.between(0, 4*time.Second)
+	}
+	c.w.after(delay, func() {
 		if c.leader == nil || !c.quorum() || from.up && !c.reaches(from) {
 			if c.w.chance(200) { // it sits somewhere and is decided later
 				c.w.after(c.w.between(0, 4*time.Second), func() {
@@ -201,5 +208,13 @@ func (c *control) checkReplay() {
 	c.w.must(err, "writing a snapshot")
 	if !bytes.Equal(want.Bytes(), got.Bytes()) {
 		c.w.violate("C1", "a state that was restored from a snapshot is not what it was")
+	}
+}
+
+// tellCommand adds a command to the history that a person reads.
+func (w *world) tellCommand(entry []byte, result metadata.Result) {
+	var command clusterv1.Command
+	if w.verbose && proto.Unmarshal(entry, &command) == nil {
+		w.log("decided: %v: %v", &command, result.Answer)
 	}
 }

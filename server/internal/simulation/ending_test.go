@@ -30,6 +30,9 @@ func (o *oracle) finish() {
 		o.sameBytes(l, leader)
 		stored := o.storedRecords(l, leader)
 		o.nothingLost(l, stored)
+		if !l.unclean {
+			o.noGapCut(l)
+		}
 		if !l.unclean && !o.w.jumped { // gaps say when by the clock of the broker
 			o.nothingSilent(l, stored)
 		}
@@ -199,6 +202,18 @@ func (o *oracle) nothingTwice(l *ledger) {
 		o.w.counts["partitions with a gap too many"]++
 	}
 	o.w.counts["partitions checked for doubles"]++
+}
+
+// noGapCut checks that what a replica knew to be missing, and cut, was written again if it lived on (2.9).
+func (o *oracle) noGapCut(l *ledger) {
+	for _, c := range l.cut {
+		covers := func(g batch.Gap) bool {
+			return g.Cause == c.gap.Cause && g.FromTime <= c.gap.FromTime && g.ToTime >= c.gap.ToTime && g.AtLeast >= c.gap.AtLeast
+		}
+		if c.by.b.replicas[l.id] == c.by && !slices.ContainsFunc(l.gaps, covers) {
+			o.w.violate("2.9", "%s cut a gap off its log that is not told again: %+v", c.by.b.name, c.gap)
+		}
+	}
 }
 
 // remembered says whether a ring that heard the message is there to this day.

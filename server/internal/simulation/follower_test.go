@@ -51,9 +51,8 @@ func (r *replica) answered(a replication.Answer) {
 		r.truncate(v.Seq, v.Unclean)
 	case replication.Restart:
 		r.w.happened("restart", uint64(r.b.index))
-		r.putBack(max(r.log.Committed().Seq, r.log.First().Seq))
-		r.restart(v.Begin)
-		if r.follower != nil {
+		if r.putBack(max(r.log.Committed().Seq, r.log.First().Seq)); r.bad == nil { // else it is mended first
+			r.restart(v.Begin)
 			r.follower.Truncated(r.log.End(), r.last())
 		}
 	case replication.Quarantine:
@@ -102,18 +101,21 @@ func (r *replica) putBack(seq uint64) {
 	if !mutant("simulation-cut-not-put-back") {
 		r.ring.Truncated(seq, cut, r.b.clock())
 	}
-	if !mutant("simulation-cut-gap-forgotten") {
-		r.putGapsBack(seq)
-	}
+	r.putGapsBack(seq)
 }
 
 // putGapsBack keeps the gaps that are about to be cut, also those that another leader wrote, or this one before a restart:
 // whoever has one in its log knows of it.
 func (r *replica) putGapsBack(seq uint64) {
-	r.gaps.Truncated(seq)
+	if !mutant("simulation-cut-gap-forgotten") {
+		r.gaps.Truncated(seq)
+	}
 	err := r.eachBatch(commitlog.Position{Seq: seq}, r.log.End(), func(h *batch.Header, b []byte) error {
-		if c, err := batch.ParseControl(h.BodyOf(b)); h.Control() && err == nil && c.Kind == batch.ControlGap && !r.wrote[h.Seq] {
-			r.gaps.Add(c.Gap, r.b.name)
+		if c, err := batch.ParseControl(h.BodyOf(b)); h.Control() && err == nil && c.Kind == batch.ControlGap {
+			r.w.oracle.gapCut(r, c.Gap)
+			if !r.wrote[h.Seq] && !mutant("simulation-cut-gap-forgotten") {
+				r.gaps.Add(c.Gap, r.b.name)
+			}
 		}
 		return nil
 	})
@@ -126,6 +128,7 @@ func (r *replica) putGapsBack(seq uint64) {
 // frame is what a leader sends: batches as they lie in its log, or nothing, and what is committed.
 type frame struct {
 	session, leaderEpoch uint64
+	from                 uint64 // the seq that the bytes were read from
 	bytes                []byte
 	sent                 int64              // true time
 	end                  commitlog.Position // of the leader's log then
@@ -165,7 +168,7 @@ func (r *replica) receives(f frame) {
 func (r *replica) takeBatches(f frame) bool {
 	headers, err := headersOf(f.bytes)
 	r.w.must(err, "a frame of %s", r.view.Leader)
-	b := replication.Batches{LeaderEpoch: f.leaderEpoch, Session: f.session, Headers: replicaHeaders(headers), Compacted: f.commit.Compacted}
+	b := replication.Batches{LeaderEpoch: f.leaderEpoch, Session: f.session, From: f.from, Headers: replicaHeaders(headers), Compacted: f.commit.Compacted}
 	v := r.follower.Received(&b)
 	if v.Kind != replication.Append {
 		r.w.log("%s/%s received %d to %d of session %d: %+v", r.b.name, r.id.String()[:2], headers[0].Seq, headers[len(headers)-1].Seq, f.session, v)

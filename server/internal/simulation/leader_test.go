@@ -153,7 +153,7 @@ func (r *replica) tickLeader() {
 	r.writeGaps()
 	for _, m := range r.view.Members {
 		if session, ok := r.leader.SessionOf(m.Broker); ok && m.Broker != r.b.name {
-			r.transmit(m.Broker, session, nil)
+			r.transmit(m.Broker, session, 0, nil)
 		}
 	}
 }
@@ -191,11 +191,11 @@ func (r *replica) feed(to string) {
 		}
 		r.leader.Sent(to, session, run.End.Seq, int64(len(run.Bytes)))
 		r.readers[to].next = run.End.Seq
-		r.transmit(to, session, slices.Clone(run.Bytes))
+		r.transmit(to, session, seq, slices.Clone(run.Bytes))
 	}
 	if session, ok := r.leader.SessionOf(to); ok {
 		if r.committedTo[to] != (toldSoFar{session, r.leader.Committed(), r.log.Start()}) {
-			r.transmit(to, session, nil)
+			r.transmit(to, session, 0, nil)
 		}
 	}
 }
@@ -215,9 +215,9 @@ func (r *replica) readerFor(to string, session, seq uint64) *commitlog.Reader {
 	return s.reader
 }
 
-// transmit sends a frame.
-func (r *replica) transmit(to string, session uint64, run []byte) {
-	f := frame{session: session, leaderEpoch: r.leaderEpoch(), bytes: run, sent: r.w.now, end: r.log.End(), commit: replication.Commit{
+// transmit sends a frame: batches that were read from a seq on, or none.
+func (r *replica) transmit(to string, session, from uint64, run []byte) {
+	f := frame{session: session, leaderEpoch: r.leaderEpoch(), from: from, bytes: run, sent: r.w.now, end: r.log.End(), commit: replication.Commit{
 		LeaderEpoch: r.leaderEpoch(), Session: session, Position: r.leader.Committed(), LogStart: r.log.Start(), Compacted: r.log.Compacted(),
 	}}
 	r.committedTo[to] = toldSoFar{session, f.commit.Position, f.commit.LogStart}
@@ -291,5 +291,6 @@ func (r *replica) compact() {
 	}
 	if done.Segments > 0 {
 		r.w.happened("compacted", uint64(r.b.index), uint64(done.Records))
+		r.w.log("%s/%s compacted below %d, committed is %v of %v", r.b.name, r.id.String()[:2], r.log.Compacted(), r.log.Committed(), r.log.End())
 	}
 }

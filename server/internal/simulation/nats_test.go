@@ -101,7 +101,11 @@ func (r *replica) hear(m *natsMessage, message shadow.Message) {
 		r.w.log("%s/%s hears %s of %.6f: %v, leads %v", r.b.name, r.id.String()[:2], m.value, float64(m.at-epoch0)/1e9, awaited, r.leader != nil)
 	}
 	if r.leader != nil && awaited {
-		r.appendCaptured(message.Record, batch.Captured)
+		attributes := batch.Captured
+		if r.ring.MayBeStored(r.b.clock()) {
+			attributes |= batch.Recovered
+		}
+		r.appendCaptured(message.Record, attributes)
 		r.pump()
 	}
 }

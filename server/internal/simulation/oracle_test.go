@@ -32,6 +32,7 @@ type ledger struct {
 	leaders   map[uint64]string              // who wrote under which leader epoch (S9)
 	start     int64                          // the log start, as far as any leader came
 	gaps      []batch.Gap                    // committed
+	cut       []cutGap                       // by replicas that had them in their logs
 	acked     []*publish
 	unclean   bool // an operator, or the configuration, accepted a loss
 }
@@ -40,6 +41,12 @@ type servedRecord struct {
 	value, key string
 	epoch      uint64
 	recovered  bool // appended by a new leader that had heard it
+}
+
+// cutGap is a gap that a replica cut off its log, and so knows of.
+type cutGap struct {
+	by  *replica
+	gap batch.Gap
 }
 
 func newOracle(w *world) *oracle { return &oracle{w: w, ledgers: map[uuid.UUID]*ledger{}} }
@@ -166,7 +173,7 @@ func (o *oracle) advance(r *replica, l *ledger, to commitlog.Position) {
 			return nil
 		}
 		return eachRecord(h, b, func(offset int64, record *batch.Record) {
-			o.w.log("%s committed %q at offset %d, epoch %d, recovered %v", r.id.String()[:2], record.Value, offset, h.LeaderEpoch, h.Attributes&batch.Recovered != 0)
+			o.w.log("%s committed %q of key %q at offset %d, epoch %d, recovered %v", r.id.String()[:2], record.Value, record.Key, offset, h.LeaderEpoch, h.Attributes&batch.Recovered != 0)
 			l.records[offset] = servedRecord{value: string(record.Value), key: string(record.Key), epoch: h.LeaderEpoch, recovered: h.Attributes&batch.Recovered != 0}
 		})
 	})
@@ -281,6 +288,14 @@ func (o *oracle) holders(r *replica, l *ledger, to commitlog.Position) {
 func (o *oracle) started(r *replica, start int64) {
 	if l := o.ledgers[r.id]; l != nil {
 		l.start = max(l.start, start)
+	}
+}
+
+// gapCut is called when a replica cuts a gap off its log: as long as it lives it sees that the gap is written again (2.9).
+func (o *oracle) gapCut(r *replica, gap batch.Gap) {
+	if l := o.ledgers[r.id]; l != nil {
+		l.cut = append(l.cut, cutGap{r, gap})
+		o.w.counts["gaps cut"]++
 	}
 }
 

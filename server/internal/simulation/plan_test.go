@@ -15,6 +15,7 @@ type plan struct {
 	delay         time.Duration // of a message, at most
 	stray         int           // messages that arrive once more, late; of 1000
 	lostProposal  int
+	lateProposal  int // commands that are decided up to seconds after they were proposed
 	twiceProposed int
 	lostAnswer    int
 	slowApply     int
@@ -81,7 +82,7 @@ func (w *world) newPlan() plan {
 		p.minISR = 1 + r.IntN(p.replicas)
 	}
 	p.async = r.IntN(8) == 0
-	p.natsTwice = rare(30)
+	p.natsTwice, p.lateProposal = rare(30), rare(100)
 	if r.IntN(12) == 0 {
 		p.jump = w.between(2*time.Second, 8*time.Second)
 	}
@@ -104,6 +105,6 @@ func (w *world) newPlan() plan {
 
 // calm ends all faults.
 func (p *plan) calm() {
-	p.stray, p.lostProposal, p.twiceProposed, p.lostAnswer, p.slowApply, p.natsLoss, p.natsTwice = 0, 0, 0, 0, 0, 0, 0
+	p.stray, p.lostProposal, p.lateProposal, p.twiceProposed, p.lostAnswer, p.slowApply, p.natsLoss, p.natsTwice = 0, 0, 0, 0, 0, 0, 0, 0
 	p.delay, p.syncDelay = min(p.delay, 5*time.Millisecond), min(p.syncDelay, 10*time.Millisecond)
 }

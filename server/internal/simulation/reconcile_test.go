@@ -56,7 +56,7 @@ func (b *broker) deleteWhatIsDeleted() {
 		b.discard(d.Partition)
 	}
 	if len(gone) > 0 {
-		command := &clusterv1.AckDeleted{Broker: b.name, Partitions: gone}
+		command := &clusterv1.AckDeleted{Broker: b.name, Partitions: gone, StateIndex: b.state.Index()}
 		b.w.control.propose(b, &clusterv1.Command{Command: &clusterv1.Command_AckDeleted{AckDeleted: command}},
 			func(metadata.Result, bool) {})
 	}

@@ -56,7 +56,7 @@ func (w *world) run() {
 		b.start()
 	}
 	w.control.elect()
-	for range 100 {
+	for range 300 {
 		if w.runFor(100 * time.Millisecond); w.allRegistered() {
 			break
 		}
