@@ -75,7 +75,7 @@ func (c *control) propose(from *broker, command *clusterv1.Command, done answer)
 // deliver decides the entry if raft can, now or a little later.
 func (c *control) deliver(from *broker, entry []byte, reply answer) {
 	delay := c.w.between(200*time.Microsecond, 8*time.Millisecond)
-	if c.w.chance(c.w.plan.lateProposal) {
+	if c.w.chance(c.w.plan.lateProposal) && len(c.w.oracle.ids()) > 0 { // else it would be the making of the cluster that waits
 		delay = c.w.between(0, 4*time.Second)
 	}
 	c.w.after(delay, func() {

@@ -85,7 +85,7 @@ func (w *world) run() {
 // allRegistered says whether every broker is there, so that a stream can be placed on all of them.
 func (w *world) allRegistered() bool {
 	for _, b := range w.brokers {
-		if b.brokerEpoch() == 0 {
+		if known, _ := w.control.latest().Broker(b.name); b.brokerEpoch() == 0 || known.Fenced {
 			return false
 		}
 	}
