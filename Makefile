@@ -22,6 +22,10 @@ SEEDS   ?= 10000
 FROM    ?= 0
 SEED    ?=
 ONLY    ?= .
+ROUNDS  ?= 50
+MESSAGES ?= 1000000
+OVERLOAD ?= 10s
+STREAMS ?= 1000
 
 # Pinned in .tools/go.mod, built when missing and when that file changes.
 TOOLS := $(addprefix $(BIN)/,benchstat buf golangci-lint protoc-gen-go protoc-gen-go-grpc)
@@ -156,6 +160,23 @@ sim-log: ## Hold logs against a model through random histories and crashes (SEED
 sim: ## Simulate clusters from seeds (SEEDS=10000 FROM=0), or replay one and print what happens (SEED=n)
 	@go test -count 1 -timeout 0 -run '^TestCluster$$' -v ./server/internal/simulation \
 		-seeds $(SEEDS) -from $(FROM) $(if $(SEED),-seed $(SEED))
+
+.PHONY: chaos
+chaos: ## Kill the server under load again and again and check that nothing acknowledged is lost (ROUNDS=50, SEED=n)
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestChaos$$' -v ./server/servertest/ordeal \
+		-rounds $(ROUNDS) $(if $(SEED),-seed $(SEED))
+
+.PHONY: burst
+burst: ## Publish a burst of plain messages over embedded and external NATS: none lost, at which rate, in how much memory (MESSAGES=1000000)
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestBurst$$' -v ./server/servertest/ordeal -messages $(MESSAGES)
+
+.PHONY: overload
+overload: ## Publish faster than the disk for a while: bounded memory, published = stored + gaps (OVERLOAD=10s)
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestOverload$$' -v ./server/servertest/ordeal -overload $(OVERLOAD)
+
+.PHONY: idle
+idle: ## Create 1,000 streams of 5 partitions and measure what they cost idle, and durable acks at 10 messages/s each
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestManyPartitions$$' -v ./server/servertest/ordeal -streams $(STREAMS) -idle 40s -acks 10s
 
 .PHONY: mutants
 mutants: ## Make each deliberate fault and see that something notices (ONLY=regexp, SEEDS=clusters for each)

@@ -22,13 +22,16 @@ type Ack struct {
 	Durable bool
 	// Duplicates are the messages that were not stored again.
 	Duplicates []Duplicate
+	// DuplicatesUnknown says that the batch had been stored before, and some of its messages before that, but which of
+	// them is not known any more: neither are then the offsets of single messages.
+	DuplicatesUnknown bool
 }
 
 // Duplicate is a message that was not stored because one with its ID was stored before.
 type Duplicate struct {
 	// Index of the message in the batch.
 	Index int
-	// Offset of the message that was stored before.
+	// Offset of the message that was stored before; -1: not known any more.
 	Offset int64
 }
 
@@ -44,6 +47,8 @@ func ackFromProto(stream string, p *trestlev1.Ack) Ack {
 		Time:        time.Unix(0, p.GetTime()),
 		LeaderEpoch: p.GetLeaderEpoch(),
 		Durable:     p.GetDurable(),
+
+		DuplicatesUnknown: p.GetDuplicatesUnknown(),
 	}
 	for _, d := range p.GetDuplicates() {
 		a.Duplicates = append(a.Duplicates, Duplicate{Index: int(d.GetIndex()), Offset: d.GetOffset()})

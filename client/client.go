@@ -15,9 +15,12 @@ import (
 type Client struct {
 	conn    *grpc.ClientConn
 	streams trestlev1.StreamServiceClient
+	cursors trestlev1.CursorServiceClient
 
 	calls sync.WaitGroup // those under way; Add under mu and while not closed
 	close func() error   // disconnects; repeated, it returns what it returned first
+
+	closing chan struct{} // closed by Close
 
 	mu            sync.Mutex
 	closed        bool
@@ -43,7 +46,9 @@ func Connect(ctx context.Context, addrs string, opts ...Option) (*Client, error)
 	c := &Client{
 		conn:          conn,
 		streams:       trestlev1.NewStreamServiceClient(conn),
+		cursors:       trestlev1.NewCursorServiceClient(conn),
 		close:         sync.OnceValue(conn.Close),
+		closing:       make(chan struct{}),
 		subscriptions: map[*Subscription]struct{}{},
 	}
 	// A call is what tells a trestle server from whatever else may listen there; this is the lightest there is.
@@ -54,7 +59,18 @@ func Connect(ctx context.Context, addrs string, opts ...Option) (*Client, error)
 	return c, nil
 }
 
-// Close ends all subscriptions, waits for the calls under way, and disconnects.
+// isClosed says whether Close was called.
+func (c *Client) isClosed() bool {
+	select {
+	case <-c.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends all subscriptions, waits for the calls under way, and disconnects. What producers were given before is sent,
+// but not again when that fails.
 func (c *Client) Close() error {
 	for _, b := range c.shut() {
 		b.end(newError(reasonClosed, "subscription to stream %q: the client is closed", b.stream.name))
@@ -68,7 +84,10 @@ func (c *Client) Close() error {
 func (c *Client) shut() []*Subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		close(c.closing)
+	}
 	return slices.Collect(maps.Keys(c.subscriptions))
 }
 

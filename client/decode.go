@@ -37,6 +37,7 @@ type decoder struct {
 	// Of the batch at hand.
 	records *batch.Records
 	base    int64
+	epoch   uint64
 	time    time.Time
 
 	record  batch.Record  // its memory is used again
@@ -48,7 +49,7 @@ type decoder struct {
 
 // begin goes to a batch, given by its header and its records.
 func (d *decoder) begin(records *batch.Records, h *batch.Header) {
-	d.records, d.base, d.time = records, h.BaseOffset, time.Unix(0, h.Time)
+	d.records, d.base, d.epoch, d.time = records, h.BaseOffset, h.LeaderEpoch, time.Unix(0, h.Time)
 }
 
 // next sets m to the next message of the batch, which must have one more.
@@ -61,7 +62,7 @@ func (d *decoder) next(m *Message) error {
 		return fmt.Errorf("%w: a record is missing", batch.ErrCorrupt)
 	}
 	*m = Message{
-		Stream: d.stream, Partition: d.partition, Offset: d.base + int64(delta), Time: d.time,
+		Stream: d.stream, Partition: d.partition, Offset: d.base + int64(delta), LeaderEpoch: d.epoch, Time: d.time,
 		Subject: d.subject.of(d.record.Subject), Reply: d.reply.of(d.record.Reply),
 		Key: d.record.Key, Value: d.record.Value, Headers: d.headerFields(), Tombstone: d.record.Tombstone,
 	}

@@ -46,7 +46,7 @@ func TestMessagesAreWhatWasStored(t *testing.T) {
 		{Offset: 5, Time: at(3), Subject: "orders.one", Value: []byte("y")},
 	}
 	for i := range want {
-		want[i].Stream = "orders"
+		want[i].Stream, want[i].LeaderEpoch = "orders", 1
 	}
 	s := connect(t, server.listen(t).addr).Stream("orders")
 	var got []client.Message

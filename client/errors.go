@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
 )
@@ -11,19 +10,27 @@ var (
 	ErrStreamExists      = errors.New("stream exists")
 	ErrStreamNotFound    = errors.New("stream not found")
 	ErrPartitionNotFound = errors.New("partition not found")
-	ErrPaused            = errors.New("paused")
-	ErrReadOnly          = errors.New("read-only")
+	ErrCursorNotFound    = errors.New("cursor not found")
+	// ErrStaleRevision means that what was to be changed has changed since it was read.
+	ErrStaleRevision = errors.New("stale revision")
+	// ErrInternalStream means that the stream is the brokers' own: it can be read and not changed.
+	ErrInternalStream = errors.New("internal stream")
+	ErrPaused         = errors.New("paused")
+	ErrReadOnly       = errors.New("read-only")
 	// ErrWrongOffset means that the log does not go on at the offset that ExpectNext named.
 	ErrWrongOffset = errors.New("wrong offset")
-	// ErrOffsetGone means that the log begins after the offset asked for.
+	// ErrOffsetGone means that the log begins after the offset asked for, or that compaction took the message away.
 	ErrOffsetGone = errors.New("offset is gone")
 	// ErrOffsetBeyondEnd means that the log ends before the offset asked for.
 	ErrOffsetBeyondEnd = errors.New("offset is beyond the end")
 	// ErrTruncated means that messages read before are no longer part of the log.
-	ErrTruncated         = errors.New("log was truncated")
-	ErrTooLarge          = errors.New("too large")
+	ErrTruncated = errors.New("log was truncated")
+	ErrTooLarge  = errors.New("too large")
+	// ErrLimitExceeded means that there is as much of it as a cluster may have.
+	ErrLimitExceeded     = errors.New("limit exceeded")
 	ErrNotEnoughReplicas = errors.New("not enough replicas")
-	// ErrTooManyInFlight means that the server has more unfinished work than it takes on.
+	ErrTooFewBrokers     = errors.New("too few brokers")
+	// ErrTooManyInFlight means that the server, or a Producer, has more unfinished work than it takes on.
 	ErrTooManyInFlight = errors.New("too many in flight")
 	ErrDiskFull        = errors.New("disk is full")
 	// ErrCorruptData means that bytes, stored or received, are not those that were written.
@@ -31,56 +38,26 @@ var (
 	ErrInvalidArgument = errors.New("invalid argument")
 	// ErrUnimplemented means that the server, or this client, is too old for what was asked.
 	ErrUnimplemented = errors.New("not implemented")
+	// ErrConflict means that the state of the cluster does not allow it: the message says what would.
+	ErrConflict = errors.New("conflict with the state of the cluster")
+	// ErrFenced means that a later epoch of the same producer has ended this one.
+	ErrFenced = errors.New("producer is fenced")
+	// ErrSequenceGap means that batches that a producer numbered lower were never stored. A Producer mends that itself.
+	ErrSequenceGap = errors.New("gap in the sequence of a producer")
 	// ErrUnavailable means that no server could be reached, or that it cannot serve now: it is shutting down, say.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrNoLeader means that nobody leads the partition now. It is ErrUnavailable, too.
+	ErrNoLeader = fmt.Errorf("%w: no leader", ErrUnavailable)
+	// ErrNotReady means that a stream was changed as asked, and not all of it runs yet. It is ErrUnavailable, too.
+	ErrNotReady = fmt.Errorf("%w: not ready yet", ErrUnavailable)
 	// ErrInternal means a fault of the server, or one that this client has no name for.
 	ErrInternal = errors.New("internal error")
-	// ErrClosed means that the client was closed or the subscription stopped.
+	// ErrClosed means that the client or the producer was closed, or the subscription stopped.
 	ErrClosed = errors.New("closed")
 	// ErrOutcomeUnknown means that a message may or may not be stored. It is the only error of publishing that is not
 	// a "no".
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 )
-
-// Reasons that an Error can have without a server having given it.
-const (
-	reasonInvalidArgument = "INVALID_ARGUMENT"
-	reasonUnimplemented   = "UNIMPLEMENTED"
-	reasonCorruptData     = "CORRUPT_DATA"
-	reasonInternal        = "INTERNAL"
-	reasonUnavailable     = "UNAVAILABLE"
-	reasonClosed          = "CLOSED"
-	reasonOutcomeUnknown  = "OUTCOME_UNKNOWN"
-	reasonTooLarge        = "TOO_LARGE"
-)
-
-// kindOfReason is the kind of every reason there is, whether the server gives it or the client.
-var kindOfReason = map[string]error{
-	"STREAM_EXISTS":       ErrStreamExists,
-	"STREAM_NOT_FOUND":    ErrStreamNotFound,
-	"PARTITION_NOT_FOUND": ErrPartitionNotFound,
-	"PAUSED":              ErrPaused,
-	"READ_ONLY":           ErrReadOnly,
-	"WRONG_OFFSET":        ErrWrongOffset,
-	"OFFSET_GONE":         ErrOffsetGone,
-	"OFFSET_BEYOND_END":   ErrOffsetBeyondEnd,
-	"TRUNCATED":           ErrTruncated,
-	"NOT_ENOUGH_REPLICAS": ErrNotEnoughReplicas,
-	"DISK_FULL":           ErrDiskFull,
-	"TOO_MANY_IN_FLIGHT":  ErrTooManyInFlight,
-	"SHUTTING_DOWN":       ErrUnavailable,
-	"PARTITION_FAILED":    ErrUnavailable,
-	"CANCELED":            context.Canceled,
-	"DEADLINE_EXCEEDED":   context.DeadlineExceeded,
-	reasonTooLarge:        ErrTooLarge,
-	reasonInvalidArgument: ErrInvalidArgument,
-	reasonUnimplemented:   ErrUnimplemented,
-	reasonCorruptData:     ErrCorruptData,
-	reasonInternal:        ErrInternal,
-	reasonUnavailable:     ErrUnavailable,
-	reasonClosed:          ErrClosed,
-	reasonOutcomeUnknown:  ErrOutcomeUnknown,
-}
 
 // Error is what a server answered, or what the client found out by itself. Its kind is one of the Err… variables, for
 // errors.Is(err, ErrStreamNotFound), or an error of package context.

@@ -17,6 +17,7 @@ type fakeLog struct {
 	logStart int64
 	epoch    uint64
 	grown    chan struct{} // closed when a batch is appended
+	numbered map[uint64]fakeProducer
 }
 
 // storedBatch is a batch with its header.

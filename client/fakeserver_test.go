@@ -31,10 +31,14 @@ type fakeServer struct {
 	streams    []*trestlev1.StreamState
 	logs       map[string][]*fakeLog
 	created    []*trestlev1.CreateStreamRequest
+	updated    []*trestlev1.UpdateStreamRequest
+	onUpdate   func() // before an update is judged, with mu held
+	modes      []*trestlev1.SetStreamModeRequest
 	published  []*codec.PublishRequest
 	subscribed []*trestlev1.SubscribeRequest
 	sentBytes  int
 	refuse     error                                              // what every call to the stream service returns
+	producers  uint64                                             // ids given out
 	onPublish  func(context.Context, *codec.PublishRequest) error // before storing; an error is the answer
 	afterStore func(context.Context) error                        // between storing and answering
 	acks       []*trestlev1.Ack                                   // answered instead of what was stored
@@ -207,6 +211,14 @@ var logServiceDesc = grpc.ServiceDesc{
 			}
 			return srv.(*fakeServer).publish(ctx, req)
 		},
+	}, {
+		MethodName: "NewProducer",
+		Handler: func(srv any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			if err := decode(new(trestlev1.NewProducerRequest)); err != nil {
+				return nil, err
+			}
+			return srv.(*fakeServer).newProducer()
+		},
 	}},
 	Streams: []grpc.StreamDesc{{
 		StreamName:    "Subscribe",
@@ -249,10 +261,7 @@ func (s *fakeServer) publish(ctx context.Context, req *codec.PublishRequest) (*t
 		RecordCount: uint32(summary.Count), LastOffsetDelta: int32(summary.Count) - 1,
 		BodyCRC: *req.RecordsCRC, Body: batch.BodyRecords,
 	}
-	log := logs[partition]
-	log.mu.Lock()
-	h, err = log.store(batch.Append(nil, &h, req.Records))
-	log.mu.Unlock()
+	h, err = logs[partition].storeOnce(req, h)
 	if err != nil {
 		return nil, err
 	}

@@ -11,12 +11,13 @@ import (
 //
 // Subject, Reply and names of headers hold any bytes, as NATS does: they need not be UTF-8.
 type Message struct {
-	// Stream, Partition, Offset and Time say where and when the message was stored. PublishMessage and PublishBatch
+	// Stream to Time say where and when the message was stored. PublishMessage and PublishBatch
 	// do not look at them: the stream is that of the call, the partition that of To.
-	Stream    string
-	Partition int
-	Offset    int64
-	Time      time.Time
+	Stream      string
+	Partition   int
+	Offset      int64
+	LeaderEpoch uint64 // of the leader that stored it
+	Time        time.Time
 
 	// Subject is empty when the message has none but the stream's. It must be one that the stream records, without
 	// wildcards.

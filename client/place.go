@@ -17,8 +17,9 @@ type place struct {
 	logStart int64  // as heard last
 	seq      uint64 // of the batch passed last; 0: none
 
-	begun bool  // records have been passed: next is known
-	next  int64 // offset of the message that is due; backwards: the one above it
+	begun bool   // records have been passed: next is known
+	next  int64  // offset of the message that is due; backwards: the one above it
+	epoch uint64 // leader epoch of the message passed last
 }
 
 // subscribed takes in the bounds of the log that came with the server's confirmation. Positions that are relative to
@@ -63,7 +64,7 @@ func (p *place) pass(h *batch.Header) (bool, error) {
 	case p.begun && !p.backwards && h.BaseOffset < p.next:
 		return false, fmt.Errorf("offset %d came where %d or one above was due", h.BaseOffset, p.next)
 	}
-	p.begun, p.seq = true, h.Seq
+	p.begun, p.seq, p.epoch = true, h.Seq, h.LeaderEpoch
 	if p.backwards {
 		p.next = h.BaseOffset
 	} else {
@@ -83,6 +84,15 @@ func (p *place) reached() bool {
 	default:
 		return stops && p.next >= stop.Offset
 	}
+}
+
+// history is the leader epoch of the message before the one that is due, by which the server finds out whether that
+// message is still part of the log; 0 where it has none to look for.
+func (p *place) history() uint64 {
+	if !p.begun || p.backwards {
+		return 0
+	}
+	return p.epoch
 }
 
 // at is the offset of the message that is due; 0 while nobody knows.

@@ -43,6 +43,11 @@ func (s *Stream) PublishBatch(ctx context.Context, messages []Message, opts ...P
 		return Ack{}, err
 	}
 	defer s.client.end()
+	if p.by != nil {
+		if err := p.choose(ctx, s, &messages[0]); err != nil {
+			return Ack{}, err
+		}
+	}
 	records := p.encode(messages)
 	crc := batch.Checksum(records)
 	return s.send(ctx, &codec.PublishRequest{
@@ -59,11 +64,31 @@ func (p *publishing) check(stream string, messages []Message) error {
 		return newError(reasonInvalidArgument, "publish to stream %q: no stream has such a name", stream)
 	case len(messages) == 0:
 		return newError(reasonInvalidArgument, "publish to stream %q: a batch without messages; give it at least one", stream)
+	case p.by != nil && p.partition != nil:
+		return newError(reasonInvalidArgument, "publish to stream %q: To and PartitionBy both choose the partition; leave one out", stream)
 	case len(messages) > 1 && p.id != nil:
 		return newError(reasonInvalidArgument,
 			"publish to stream %q: one ID for %d messages; give each its own header %s", stream, len(messages), batch.MessageIDHeader)
 	}
 	return nil
+}
+
+// choose has the partitioner choose a partition by the message as it will be stored.
+func (p *publishing) choose(ctx context.Context, s *Stream, m *Message) error {
+	known, err := s.shape(ctx)
+	if err != nil {
+		return err
+	}
+	stored := *m
+	if p.key != nil {
+		stored.Key = p.key
+	}
+	if p.id != nil {
+		stored.Headers = []HeaderField{{Name: batch.MessageIDHeader, Value: p.id}}
+	}
+	n, err := s.partitionFor(p.by, &stored, known.partitions)
+	p.partition = &n
+	return err
 }
 
 // encode makes the records of a batch. Nobody may change them afterwards: gRPC sends them as they are.
@@ -107,11 +132,12 @@ func (p *publishing) record(r *batch.Record, m *Message) {
 }
 
 // send sends one batch and tells a definite no from an outcome that nobody knows.
-func (s *Stream) send(ctx context.Context, req *codec.PublishRequest) (Ack, error) {
+func (s *Stream) send(ctx context.Context, req *codec.PublishRequest, opts ...grpc.CallOption) (Ack, error) {
 	doing := fmt.Sprintf("publish to stream %q", s.name)
 	var resp trestlev1.PublishResponse
 	var sentTo peer.Peer
-	err := s.client.conn.Invoke(ctx, trestlev1.LogService_Publish_FullMethodName, req, &resp, grpc.Peer(&sentTo))
+	opts = append(opts, grpc.Peer(&sentTo))
+	err := s.client.conn.Invoke(ctx, trestlev1.LogService_Publish_FullMethodName, req, &resp, opts...)
 	if err != nil {
 		return Ack{}, publishError(doing, err, sentTo.Addr != nil)
 	}

@@ -14,7 +14,8 @@ type publishing struct {
 	headers    []batch.HeaderField
 	id         []byte // nil: none
 	subject    string // empty: that of the message
-	partition  *int32 // nil: the server chooses
+	partition  *int32 // nil: the server chooses, unless there is by
+	by         Partitioner
 	expectNext *int64
 	ack        trestlev1.AckPolicy
 	err        error // the first option that makes no sense
@@ -73,4 +74,9 @@ func To(partition int) PublishOption {
 		}
 		p.partition = &n
 	}
+}
+
+// PartitionBy has p choose the partition, instead of the server; of a batch as a whole by its first message.
+func PartitionBy(p Partitioner) PublishOption {
+	return func(o *publishing) { o.by = p }
 }

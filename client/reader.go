@@ -107,6 +107,7 @@ func (r *reader) open(ctx context.Context, opts ...grpc.CallOption) (grpc.Client
 		Stream: r.subscription.stream.name, Partition: int32(r.partition),
 		Start: start, Stop: stop, Backwards: r.place.backwards,
 		View: trestlev1.View_VIEW_BATCHES, MaxResponseBytes: uint32(r.responseBytes),
+		LeaderEpoch: r.place.history(),
 	}
 	conn := r.subscription.stream.client.conn
 	call, err := conn.NewStream(ctx, &subscribeDesc, trestlev1.LogService_Subscribe_FullMethodName, opts...)

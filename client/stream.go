@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
@@ -13,6 +14,7 @@ import (
 type Stream struct {
 	client *Client
 	name   string
+	known  atomic.Pointer[shape] // nil until a partitioner needs it
 }
 
 // Stream is a handle on the stream of that name, whether it exists or not.

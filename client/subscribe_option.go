@@ -51,6 +51,12 @@ func FromLast(n int) SubscribeOption {
 	return from(&trestlev1.Position{At: &trestlev1.Position_Last{Last: uint64(max(n, 0))}})
 }
 
+// FromCursor begins at the stored position of that ID, in each partition. It is ErrCursorNotFound where there is none, and
+// ErrTruncated where the message before it is not the one that had been read.
+func FromCursor(id string) SubscribeOption {
+	return from(&trestlev1.Position{At: &trestlev1.Position_Cursor{Cursor: id}})
+}
+
 // UntilLatest stops at the end as it was when Subscribe was called.
 func UntilLatest() SubscribeOption {
 	return until(&trestlev1.Position{At: &trestlev1.Position_Latest{Latest: true}})

@@ -23,9 +23,10 @@ type Files struct {
 // handle is an open file with users. It is closed when it has none and its turn comes.
 type handle struct {
 	vfs.File
-	name  string
-	users int           // guarded by Files.mu
-	place *list.Element // in Files.idle while users is 0; guarded by Files.mu
+	name   string
+	users  int           // guarded by Files.mu
+	place  *list.Element // in Files.idle while users is 0; guarded by Files.mu
+	rested bool          // not used since the last Rest; guarded by Files.mu
 }
 
 // NewFiles returns a cache over fs that keeps at most limit unused files open. Files in use are not counted.
@@ -53,6 +54,7 @@ func (f *Files) use(name string, open func(string) (vfs.File, error)) (*handle, 
 		if h.users == 0 {
 			f.idle.Remove(h.place)
 		}
+		h.rested = false
 		h.users++
 		return h, nil
 	}
@@ -84,6 +86,33 @@ func (f *Files) release(h *handle) error {
 	last, _ := f.idle.Remove(f.idle.Back()).(*handle)
 	delete(f.open, last.name)
 	return last.Close()
+}
+
+// Rest closes the files that nobody has used since the Rest before. Called now and then, it sees that a log without work
+// holds no descriptor. The errors are as those of closing a file that there is no room for: nothing is lost.
+func (f *Files) Rest() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for place := f.idle.Back(); place != nil; {
+		h, _ := place.Value.(*handle)
+		place = place.Prev()
+		if !h.rested {
+			h.rested = true
+			continue
+		}
+		f.idle.Remove(h.place)
+		delete(f.open, h.name)
+		errs = append(errs, h.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Open is how many files are open, used and unused.
+func (f *Files) Open() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.open)
 }
 
 // forget makes the next acquire open the file anew: it was removed, renamed or replaced. Those who hold it keep what

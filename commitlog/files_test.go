@@ -157,3 +157,38 @@ func heapBytes() int64 {
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
+
+// A log in which all is durable holds no descriptor once its files were not used between two rests, and goes on after that.
+func TestIdleFilesAreClosed(t *testing.T) {
+	t.Parallel()
+	fsys := &countingFS{FS: vfs.NewMem(1)}
+	files := commitlog.NewFiles(fsys, 100)
+	log, _, err := commitlog.Open("log", commitlog.Options{Files: files, Partition: kitPartition})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range int64(3) {
+		if _, err := log.Append(1, 1, batchOf(numbered(round, 1)...)); err != nil {
+			t.Fatal(err)
+		}
+		if err := files.Rest(); err != nil || files.Open() != activeFiles {
+			t.Errorf("with something to sync: %d files are open, %v; want those in use", files.Open(), err)
+		}
+		if _, err := log.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		for rest, want := range []int64{activeFiles, 0} {
+			if err := files.Rest(); err != nil || fsys.open.Load() != want {
+				t.Errorf("round %d, rest %d: %d files are open, %v; want %d", round, rest, fsys.open.Load(), err, want)
+			}
+		}
+	}
+	all, err := readOn(log.ReadFrom(0), log, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantNumbers(t, all, 0, 3)
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

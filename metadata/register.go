@@ -146,7 +146,7 @@ func (c *change) checkArrival(before, b Broker, previousEpoch uint64) *Refusal {
 // checkReported refuses reports that were made from a state in which not all was placed on the broker that is now: what they
 // are silent about would count as lost, and a folder that the broker had no reason to look for would count as missing.
 func checkReported(before Broker, stateIndex uint64) *Refusal {
-	if stateIndex == 0 || stateIndex >= before.PlacedAt || mutant("metadata-report-of-older-state") {
+	if stateIndex >= before.PlacedAt || mutant("metadata-report-of-older-state") {
 		return nil
 	}
 	return refuse(ReasonStaleState, "broker %q made its reports from the state at index %d, and a partition was placed on it at %d; look again with a newer state",

@@ -53,7 +53,7 @@ func TestCaptureKeepsEverything(t *testing.T) {
 	for i := range want {
 		want[i].Stream, want[i].Offset = "all", int64(i)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(client.Message{}, "Time"), cmp.AllowUnexported(client.Message{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(client.Message{}, "Time", "LeaderEpoch"), cmp.AllowUnexported(client.Message{})); diff != "" {
 		t.Errorf("messages differ (-want +got):\n%s", diff)
 	}
 }
@@ -72,7 +72,6 @@ func TestCaptureSubjects(t *testing.T) {
 		t.Errorf("stream everything (-want +got):\n%s", diff)
 	}
 	got := values(read(t, some, 3, client.FromEarliest()))
-	slices.Sort(got) // two subjects of one stream are two subscriptions of NATS
 	if diff := cmp.Diff([]string{"a.b.c", "b.x", "b.x.y"}, got); diff != "" {
 		t.Errorf("stream some (-want +got):\n%s", diff)
 	}

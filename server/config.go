@@ -5,7 +5,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trestlehq/trestle/metadata/names"
@@ -19,11 +22,18 @@ type Config struct {
 	Listen     string // HOST:PORT of gRPC
 	HTTPListen string
 	PeerListen string
+	// Advertise is the HOST:PORT at which clients reach gRPC; empty: Listen, with the host's name where that is every address.
+	Advertise  string
 	NATSListen string   // of the embedded NATS
 	NATSURLs   []string // use this NATS and embed none
-	Insecure   bool     // listen beyond loopback in the clear
-	Version    string
-	Logger     *slog.Logger
+	NATSCreds  string   // file of credentials for NATSURLs; empty: none
+	// NATSTLS says whom to trust at NATSURLs, and who we are there.
+	NATSTLS TLSFiles
+	// TLS is what gRPC and HTTP are served with; empty: in the clear. With a CA, clients have to show a certificate.
+	TLS      TLSFiles
+	Insecure bool // listen beyond loopback in the clear
+	Version  string
+	Logger   *slog.Logger
 }
 
 // DefaultConfig is a broker on loopback with an embedded NATS.
@@ -53,25 +63,100 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("--id: %w", err)
 		}
 	}
-	for _, l := range []struct{ flag, address string }{
-		{"--listen", c.Listen}, {"--http", c.HTTPListen}, {"--peer", c.PeerListen}, {"--nats-listen", c.NATSListen},
-	} {
-		if err := c.checkListen(l.flag, l.address); err != nil {
+	for _, check := range []func() error{c.checkPorts, c.checkAdvertise, c.checkNATS, func() error { return c.TLS.check("--tls-") }} {
+		if err := check(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Config) checkListen(flag, address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%s %q is not HOST:PORT: %w", flag, address, err)
+// checkPorts refuses to listen beyond loopback in the clear. TLS is for gRPC and HTTP; the other two ports have none yet.
+func (c *Config) checkPorts() error {
+	for _, l := range []struct {
+		flag, address, protection string // protection: what would make it safe; empty: in use
+	}{
+		{"--listen", c.Listen, c.lacksTLS()},
+		{"--http", c.HTTPListen, c.lacksTLS()},
+		{"--peer", c.PeerListen, "and this port has no TLS yet"},
+		{"--nats-listen", c.NATSListen, "and this port has no TLS yet"},
+	} {
+		host, _, err := net.SplitHostPort(l.address)
+		if err != nil {
+			return fmt.Errorf("%s %q is not HOST:PORT: %w", l.flag, l.address, err)
+		}
+		unused := l.flag == "--nats-listen" && len(c.NATSURLs) > 0
+		if c.Insecure || l.protection == "" || unused || isLoopback(host) {
+			continue
+		}
+		return fmt.Errorf("%s %s is beyond loopback %s; listen on 127.0.0.1, or add --insecure if the network is yours alone",
+			l.flag, l.address, l.protection)
 	}
-	if c.Insecure || isLoopback(host) {
+	return nil
+}
+
+func (c *Config) lacksTLS() string {
+	if c.TLS.Cert != "" {
+		return ""
+	}
+	return "and in the clear: give --tls-cert and --tls-key"
+}
+
+func (c *Config) checkAdvertise() error {
+	if c.Advertise == "" {
 		return nil
 	}
-	return fmt.Errorf("%s %s is beyond loopback and there is no TLS yet; listen on 127.0.0.1, or add --insecure if the network is yours alone", flag, address)
+	host, port, err := net.SplitHostPort(c.Advertise)
+	if n, cause := strconv.ParseUint(port, 10, 16); err != nil || cause != nil || n == 0 || isEvery(host) {
+		return fmt.Errorf("--advertise %q is no address that a client can connect to; write HOST:PORT, such as trestle-0.example:9292", c.Advertise)
+	}
+	return nil
+}
+
+// checkNATS refuses what is said of a NATS that is not used, and URLs that are none.
+func (c *Config) checkNATS() error {
+	if len(c.NATSURLs) == 0 {
+		for flag, value := range map[string]string{
+			"--nats-creds": c.NATSCreds, "--nats-tls-ca": c.NATSTLS.CA, "--nats-tls-cert": c.NATSTLS.Cert, "--nats-tls-key": c.NATSTLS.Key,
+		} {
+			if value != "" {
+				return fmt.Errorf("%s is about a NATS that runs elsewhere, and none is named; add --nats URL, or leave it out", flag)
+			}
+		}
+	}
+	for _, address := range c.NATSURLs {
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return fmt.Errorf("--nats %q is not the URL of a NATS server; write nats://HOST:PORT", address)
+		}
+	}
+	if c.NATSCreds != "" {
+		if _, err := os.Stat(c.NATSCreds); err != nil {
+			return fmt.Errorf("--nats-creds: %w; name the file that NATS gave you", err)
+		}
+	}
+	return c.NATSTLS.check("--nats-tls-")
+}
+
+// advertised is where clients reach what listens on address.
+func (c *Config) advertised(address string) string {
+	if c.Advertise != "" {
+		return c.Advertise
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !isEvery(host) {
+		return address
+	}
+	if host, err = os.Hostname(); err != nil {
+		return address
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// isEvery says whether a host to listen on stands for every address of the machine.
+func isEvery(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
 }
 
 func isLoopback(host string) bool {

@@ -44,7 +44,7 @@ func openControl(ctx context.Context, folder *host.Folder, listener net.Listener
 	c := &control{Machine: metadata.NewMachine(), stop: make(chan struct{})}
 	c.node, err = node.Open(ctx, node.Options{
 		Folder: dir, Name: folder.Broker, Machine: c.Machine, Listener: listener,
-		Logger: logger.With("component", "raft"), Bootstrap: folder.RaftID == "",
+		Logger: slog.New(loneVoter{logger.Handler()}).With("component", "raft"), Bootstrap: folder.RaftID == "",
 	})
 	if err != nil {
 		return nil, err

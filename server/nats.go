@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,6 +27,7 @@ const (
 // embeddedNATS is a NATS server in this process.
 type embeddedNATS struct {
 	server *natsserver.Server
+	since  time.Time // before it began to listen
 }
 
 func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (*embeddedNATS, error) {
@@ -52,6 +54,7 @@ func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
+	since := time.Now()
 	s.SetLoggerV2(&natsLog{logger.With("component", "nats")}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(natsStartTimeout) {
@@ -59,7 +62,7 @@ func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (
 		s.WaitForShutdown()
 		return nil, errors.New("embedded NATS: it did not start in " + natsStartTimeout.String())
 	}
-	return &embeddedNATS{server: s}, nil
+	return &embeddedNATS{server: s, since: since}, nil
 }
 
 // portFree says why nothing can listen there; the NATS server itself would end the process.
@@ -71,11 +74,20 @@ func portFree(ctx context.Context, address string) error {
 	return l.Close()
 }
 
+// published says whether anybody has published anything since it listens.
+func (n *embeddedNATS) published() (bool, error) {
+	state, err := n.server.Varz(nil)
+	if err != nil {
+		return true, fmt.Errorf("asking the embedded NATS what it has heard: %w", err)
+	}
+	return state.InMsgs > 0, nil
+}
+
 func (n *embeddedNATS) address() string { return n.server.Addr().String() }
 
 // disconnectOthers ends all connections but ours. What their clients have got confirmed is on its way to us by then;
 // whatever they publish next is not confirmed any more, so they know.
-func (n *embeddedNATS) disconnectOthers(ours uint64) error {
+func (n *embeddedNATS) disconnectOthers(ours []uint64) error {
 	const page = 1024
 	for offset := 0; ; offset += page {
 		connections, err := n.server.Connz(&natsserver.ConnzOptions{Offset: offset, Limit: page})
@@ -83,7 +95,7 @@ func (n *embeddedNATS) disconnectOthers(ours uint64) error {
 			return fmt.Errorf("listing the connections of the embedded NATS: %w", err)
 		}
 		for _, c := range connections.Conns {
-			if c.Cid != ours {
+			if !slices.Contains(ours, c.Cid) {
 				_ = n.server.DisconnectClientByID(c.Cid) // it may have gone by itself
 			}
 		}

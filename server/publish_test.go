@@ -112,7 +112,6 @@ func TestRefusals(t *testing.T) {
 		"expected offset":            {publish(s, ok, client.ExpectNext(17)), client.ErrWrongOffset},
 		"offset beyond the end":      {subscribe(s, client.FromOffset(1)), client.ErrOffsetBeyondEnd},
 		"partition that is not":      {subscribe(s, client.Partitions(1)), client.ErrPartitionNotFound},
-		"backwards, not built":       {subscribe(s, client.Backwards()), client.ErrUnimplemented},
 		"stream to read from is not": {subscribe(k.client.Stream("nope")), client.ErrStreamNotFound},
 	} {
 		if !errors.Is(test.err, test.kind) {

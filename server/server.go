@@ -3,9 +3,9 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -16,7 +16,10 @@ import (
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/commitlog/vfs"
 	"github.com/trestlehq/trestle/server/internal/capture"
+	"github.com/trestlehq/trestle/server/internal/cursor"
 	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/metrics"
+	"github.com/trestlehq/trestle/server/internal/partition"
 	"github.com/trestlehq/trestle/server/internal/rpc"
 	"github.com/trestlehq/trestle/server/internal/web"
 )
@@ -29,9 +32,14 @@ type Server struct {
 	stopping sync.Once
 	stopErr  error
 
-	mu   sync.Mutex
-	err  error // why it ended by itself; guarded by mu
-	done chan struct{}
+	metrics *metrics.Metrics
+	nats    *embeddedNATS // nil: another one is used
+
+	mu     sync.Mutex
+	err    error // why it ended by itself; guarded by mu
+	phase  error // why it is not ready, whatever its parts say; guarded by mu
+	checks checks
+	done   chan struct{}
 }
 
 // Ready says where a broker can be reached and who it is. Addresses are HOST:PORT.
@@ -46,7 +54,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{done: make(chan struct{})}
+	s := &Server{done: make(chan struct{}), phase: errStarting}
 	if err := s.start(ctx, &config); err != nil {
 		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 	}
@@ -70,6 +78,14 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	if err != nil {
 		return err
 	}
+	if err := listeners.encrypt(config); err != nil {
+		return err
+	}
+	s.metrics = metrics.New(config.Version, s.ready.ID, config.Cluster)
+	webServer := web.Serve(listeners.take(httpPort), web.Config{
+		Live: s.Err, Ready: s.unready, Metrics: s.metrics.Handler(), NeedsCertificate: config.TLS.CA != "", Logger: config.Logger,
+	})
+	s.onStop(webServer.Shutdown)
 	control, err := openControl(ctx, folder, listeners.take(peerPort), config.Logger, s.fail)
 	if err != nil {
 		return err
@@ -79,22 +95,46 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	if err != nil {
 		return err
 	}
-	streams, err := s.openHost(ctx, folder, control, source, config.Logger)
+	streams, err := s.openHost(ctx, folder, control, source, config)
 	if err != nil {
 		return err
 	}
 	s.onStop(refuse)
+	if err := s.tellMissed(streams); err != nil {
+		return err
+	}
+	s.serveGRPC(listeners.take(grpcPort), streams, control, config)
+	s.mu.Lock()
+	s.checks = checks{source: source, streams: streams, control: control}
+	s.mu.Unlock()
+	s.enter(nil)
+	return s.metrics.Watch(metrics.Sources{
+		Host: streams, Capture: source, Leading: control.node.Leading, Applied: control.node.Applied,
+		Unready: s.unready, FileCache: openFiles(),
+	})
+}
 
-	grpcServer := rpc.Serve(listeners.take(grpcPort), rpc.Config{Streams: streams, Logger: config.Logger})
-	s.onStop(grpcServer.Shutdown)
-	webServer := web.Serve(listeners.take(httpPort), s.Err)
-	s.onStop(webServer.Shutdown)
-	return nil
+// serveGRPC answers clients, with what it needs for that alone.
+func (s *Server) serveGRPC(listener net.Listener, streams *host.Host, control *control, config *Config) {
+	cursors := cursor.Open(cursor.Config{
+		Metadata:  control,
+		Partition: func() (*partition.Partition, error) { return streams.PartitionOf(cursor.StreamName, 0) },
+		Logger:    config.Logger.With("component", "cursors"),
+	})
+	s.onStop(func(context.Context) error { cursors.Close(); return nil })
+	answering := rpc.Serve(listener, rpc.Config{
+		Streams: streams, Producers: streams, Cursors: cursors, Metadata: control, Logger: config.Logger,
+		Identity: rpc.Identity{
+			Version: config.Version, ID: s.ready.ID, Cluster: config.Cluster,
+			GRPCAddress: s.ready.GRPC, HTTPAddress: s.ready.HTTP, NATSURL: s.ready.NATS,
+		},
+	})
+	s.onStop(answering.Shutdown)
 }
 
 // openHost opens the logs and lets the streams run.
-func (s *Server) openHost(ctx context.Context, folder *host.Folder, control *control, source *capture.Source, logger *slog.Logger) (*host.Host, error) {
-	files := commitlog.NewFiles(vfs.OS(), openFiles())
+func (s *Server) openHost(ctx context.Context, folder *host.Folder, control *control, source *capture.Source, config *Config) (*host.Host, error) {
+	files := commitlog.NewFiles(s.metrics.Measured(vfs.OS()), openFiles())
 	s.onStop(func(context.Context) error { return files.Close() })
 	marks, err := folder.OpenMarks()
 	if err != nil {
@@ -103,21 +143,36 @@ func (s *Server) openHost(ctx context.Context, folder *host.Folder, control *con
 	s.onStop(func(context.Context) error { return marks.Close() })
 	streams, err := host.Open(ctx, host.Config{
 		Folder: folder, Files: files, Marks: marks, Metadata: control,
-		Subscribe: func(ctx context.Context, subjects []string, sink capture.Sink) (host.Capture, error) {
-			s, err := source.Subscribe(ctx, subjects, sink)
+		Subscribe: func(ctx context.Context, target capture.Target, sink capture.Sink) (host.Capture, error) {
+			s, err := source.Subscribe(ctx, target, sink)
 			if err != nil { // and no interface that holds nothing
 				return nil, err
 			}
 			return s, nil
 		},
-		RaftID: control.node.ID(), ClientAddress: s.ready.GRPC, PeerAddress: s.ready.Peer,
-		Now: time.Now, OnFault: s.fail, Logger: logger,
+		Publisher:          source,
+		PublishesWithoutUs: len(config.NATSURLs) > 0,
+		RaftID:             control.node.ID(), ClientAddress: config.advertised(s.ready.GRPC), PeerAddress: s.ready.Peer,
+		Now: time.Now, Meter: s.metrics, OnFault: s.fail, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.onStop(streams.Close)
 	return streams, nil
+}
+
+// tellMissed sees that messages that somebody published to the embedded NATS before everything was captured are missed with
+// a word: it listens earlier.
+func (s *Server) tellMissed(streams *host.Host) error {
+	if s.nats == nil {
+		return nil
+	}
+	published, err := s.nats.published()
+	if err != nil || !published {
+		return err
+	}
+	return streams.Missed(s.nats.since)
 }
 
 // connectNATS connects to the NATS that the configuration names, or starts one. Refuse makes an embedded one take nothing
@@ -131,9 +186,10 @@ func (s *Server) connectNATS(ctx context.Context, config *Config) (source *captu
 			return nil, nil, err
 		}
 		s.onStop(func(context.Context) error { nats.stop(); return nil })
+		s.nats = nats
 		urls = "nats://" + nats.address()
 		refuse = func(context.Context) error {
-			ours, err := source.ClientID()
+			ours, err := source.ClientIDs()
 			if err != nil {
 				return err
 			}
@@ -142,7 +198,8 @@ func (s *Server) connectNATS(ctx context.Context, config *Config) (source *captu
 	}
 	s.ready.NATS = urls
 	source, err = capture.Connect(ctx, capture.Config{
-		URLs: urls, Name: "trestle " + s.ready.ID, MaxMessageBytes: host.MaxMessageBytes, Logger: config.Logger,
+		URLs: urls, Name: "trestle " + s.ready.ID, Options: config.natsOptions(), MaxMessageBytes: host.MaxMessageBytes,
+		DropsReaders: len(config.NATSURLs) > 0, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -176,6 +233,21 @@ func (s *Server) listen(ctx context.Context, config *Config) (*listeners, error)
 	}
 	s.ready.GRPC, s.ready.HTTP, s.ready.Peer = l[grpcPort].Addr().String(), l[httpPort].Addr().String(), l[peerPort].Addr().String()
 	return l, nil
+}
+
+// encrypt lets those ports speak TLS that are to.
+func (l *listeners) encrypt(config *Config) error {
+	for port, protocol := range map[int]string{grpcPort: "h2", httpPort: "http/1.1"} {
+		// Whoever asks whether a broker lives has no certificate; web looks at those of the others.
+		with, err := config.TLS.serverConfig(config.Logger, port == httpPort, protocol)
+		if err != nil {
+			return err
+		}
+		if with != nil {
+			l[port] = tls.NewListener(l[port], with)
+		}
+	}
+	return nil
 }
 
 // take hands a listener to whoever serves, and from then on closes, it.
@@ -231,6 +303,7 @@ func (s *Server) fail(err error) {
 // finished when ctx ends is given up. It may be called more than once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Do(func() {
+		s.enter(errStopping)
 		var errs []error
 		for i := len(s.stops) - 1; i >= 0; i-- {
 			errs = append(errs, s.stops[i](ctx))

@@ -2,12 +2,14 @@ package server_test
 
 import (
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
@@ -45,7 +47,10 @@ func TestUnknownIsRefused(t *testing.T) {
 	config := &trestlev1.StreamConfig{Name: "x", Subjects: []string{"x"}}
 	config.ProtoReflect().SetUnknown(field(99))
 	_, createErr := streams.CreateStream(t.Context(), &trestlev1.CreateStreamRequest{Config: config})
-	fetched := func() error { _, err := log.Fetch(t.Context(), &trestlev1.FetchRequest{}); return err }()
+	fetched := func() error {
+		_, err := log.Fetch(t.Context(), &trestlev1.FetchRequest{Wait: durationpb.New(365 * 24 * time.Hour)})
+		return err
+	}()
 	for name, err := range map[string]error{
 		"field of a record": publish(func(r *trestlev1.PublishRequest) { r.GetRecords().GetRecords()[0].ProtoReflect().SetUnknown(field(8)) }),
 		"field of a header": publish(func(r *trestlev1.PublishRequest) {
@@ -54,11 +59,11 @@ func TestUnknownIsRefused(t *testing.T) {
 		"field of records":             publish(func(r *trestlev1.PublishRequest) { r.GetRecords().ProtoReflect().SetUnknown(field(5)) }),
 		"field of a request":           publish(func(r *trestlev1.PublishRequest) { r.ProtoReflect().SetUnknown(field(17)) }),
 		"schema":                       publish(func(r *trestlev1.PublishRequest) { r.GetRecords().GetRecords()[0].SchemaId = 1 }),
-		"producer":                     publish(func(r *trestlev1.PublishRequest) { r.ProducerId = 1 }),
+		"sequence of no producer":      publish(func(r *trestlev1.PublishRequest) { r.ProducerSequence = 1 }),
 		"view":                         subscribe(&trestlev1.SubscribeRequest{View: 99}),
-		"messages":                     subscribe(&trestlev1.SubscribeRequest{View: trestlev1.View_VIEW_MESSAGES}),
+		"codec":                        subscribe(&trestlev1.SubscribeRequest{Accept: []trestlev1.Codec{99}}),
 		"field of a configuration":     createErr,
-		"method that is not built":     fetched,
+		"wait of a year":               fetched,
 		"response of a single byte":    subscribe(&trestlev1.SubscribeRequest{MaxResponseBytes: 1}),
 		"response of 4294967295 bytes": subscribe(&trestlev1.SubscribeRequest{MaxResponseBytes: 1<<32 - 1}),
 	} {

@@ -23,11 +23,14 @@ const (
 type addressFlag struct {
 	inv  *invocation
 	text string
+	tls  tlsFlags
 }
 
 func addAddressFlag(inv *invocation, cmd *cobra.Command) *addressFlag {
 	f := &addressFlag{inv: inv}
 	cmd.Flags().Var(f, "addr", "talk to the server at `HOST:PORT,...` (env "+addressEnv+", default "+defaultAddress+")")
+	f.tls.addTo(cmd)
+	f.completesStreams(cmd)
 	return f
 }
 
@@ -55,9 +58,25 @@ func (f *addressFlag) connect(ctx context.Context, cmd *cobra.Command) (*client.
 	if f.text == "" {
 		f.text = defaultAddress
 	}
+	security, err := f.tls.options(cmd)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	return client.Connect(ctx, f.text)
+	return client.Connect(ctx, f.text, security...)
+}
+
+// call connects, has f make calls that a server answers at once, and disconnects.
+func (f *addressFlag) call(cmd *cobra.Command, calls func(ctx context.Context, c *client.Client) error) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), callTime)
+	defer cancel()
+	c, err := f.connect(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(c)
+	return calls(ctx, c)
 }
 
 // closeQuietly closes a client whose calls have all been judged by their own errors.

@@ -239,7 +239,10 @@ func TestStdinTrulyClosed(t *testing.T) {
 	s := launch(t, t.TempDir())
 	for _, args := range [][]string{
 		words("stream create orders --subject orders.>"), words("stream ls"), words("stream info orders"), words("pub orders hello"),
-		words("sub orders --from earliest --count 1"), words("version"), words("--help"), words("completion bash"),
+		words("sub orders --from earliest --count 1"), words("get orders 0 0"), words("cursor set billing orders 0 1"),
+		words("cursor get billing orders 0"), words("cursor ls orders"), words("cluster status"), words("stream edit orders --retain-age 7d"),
+		words("stream pause orders"), words("stream resume orders"), words("stream readonly orders"), words("stream rm orders"),
+		words("config print"), words("version"), words("--help"), words("completion bash"),
 	} {
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", append([]string{"-c", `exec "$0" "$@" <&-`, binary(t)}, args...)...)
 		cmd.Env = append(os.Environ(), "TRESTLE_ADDR="+s.ready["grpc"])

@@ -8,7 +8,9 @@ import (
 func TestHelpTexts(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
-		"", "server", "demo", "stream", "stream create", "stream ls", "stream info", "pub", "sub", "version",
+		"", "server", "demo", "stream", "stream create", "stream ls", "stream info", "stream edit", "stream rm", "stream pause",
+		"stream resume", "stream readonly", "pub", "sub", "get", "cursor", "cursor set", "cursor get", "cursor ls", "cursor rm", "cluster",
+		"cluster status", "bench", "bench capture", "version",
 	} {
 		name := "trestle"
 		if command != "" {
@@ -80,6 +82,25 @@ func TestVersion(t *testing.T) {
 	for _, name := range []string{"version", "go", "platform"} {
 		if value, ok := asJSON[name].(string); !ok || value == "" || !strings.Contains(text.stdout, value) {
 			t.Errorf("got %q for %s, want what the text says: %s", asJSON[name], name, text.stdout)
+		}
+	}
+}
+
+// TestCompletionKnowsTheWords: what a shell asks for with Tab.
+func TestCompletionKnowsTheWords(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"stream create orders --sync ":       "ack interval none",
+		"sub orders --from ":                 "new earliest latest offset= time= ago= last= cursor=",
+		"sub orders --to ":                   "latest offset= time=",
+		"sub orders -o ":                     "text json raw",
+		"stream info --addr " + nobody + " ": "", // nobody knows the streams, and no file is meant
+	} {
+		args := strings.Split("__complete "+line, " ")
+		got := call(t, nil, args...)
+		words, _, _ := strings.Cut(got.stdout, ":4\n")
+		if got.code != exitDone || strings.Join(strings.Fields(words), " ") != want || !strings.HasSuffix(got.stdout, ":4\n") {
+			t.Errorf("%s: got %+v, want %q and no files", line, got, want)
 		}
 	}
 }

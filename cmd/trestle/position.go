@@ -16,6 +16,7 @@ const (
 	atTime
 	atAgo
 	atLast
+	atCursor
 )
 
 // position is where sub begins or ends.
@@ -25,10 +26,11 @@ type position struct {
 	time   time.Time     // atTime
 	ago    time.Duration // atAgo
 	last   int           // atLast
+	cursor string        // atCursor
 }
 
 const (
-	fromForms = "new, earliest, latest, offset=N, time=T, ago=D or last=N"
+	fromForms = "new, earliest, latest, offset=N, time=T, ago=D, last=N or cursor=ID"
 	toForms   = "latest, offset=N or time=T"
 )
 
@@ -59,11 +61,9 @@ func (f *fromFlag) Set(text string) error {
 		}
 		f.position = position{kind: atLast, last: int(n)}
 		return nil
-	case word == "cursor":
-		return &misuse{
-			message: "cursors are not built yet",
-			remedy:  "write " + fromForms,
-		}
+	case word == "cursor" && value != "":
+		f.position = position{kind: atCursor, cursor: value}
+		return nil
 	}
 	var err error
 	f.position, err = parseEitherEnd(text, fromForms)

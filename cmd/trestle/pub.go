@@ -25,6 +25,8 @@ type pubFlags struct {
 	expect    countFlag
 	count     countFlag
 	lines     bool
+	byKey     bool
+	inTurn    bool
 
 	// Whether the flags were given at all: an empty key is a key, partition 0 is a choice, offset 0 an expectation.
 	keyed, placed, expecting bool
@@ -57,6 +59,8 @@ begins with a dash goes behind --. Plain NATS publishers need none of this: see 
 	flags.StringVar(&f.id, "id", "", "store the message once within the dedup window, however often `ID` is published")
 	flags.Var(&f.subject, "subject", "which of the stream's subjects the message is on")
 	flags.Var(&f.partition, "partition", "publish to partition `N` (default: the server chooses, by the key)")
+	flags.BoolVar(&f.byKey, "by-key", false, "publish to the partition of the key, found out here")
+	flags.BoolVar(&f.inTurn, "round-robin", false, "publish to each partition in turn, whatever the key")
 	flags.Var(&f.ack, "ack", "wait for `WHOM`: none, leader or all (default all)")
 	flags.Var(&f.expect, "expect", "store the message at offset `N` or not at all; of several, the first")
 	flags.Var(&f.count, "count", "publish the message `N` times")
@@ -96,8 +100,30 @@ func (f *pubFlags) checkArguments(cmd *cobra.Command, args []string) error {
 	case f.ack.word == "none" && cmd.Flags().Changed("expect"):
 		return argumentMisuse(cmd, "--expect asks for an answer: it does not go with --ack none")
 	}
+	if err := f.checkPartition(cmd); err != nil {
+		return err
+	}
 	f.keyed, f.expecting = cmd.Flags().Changed("key"), cmd.Flags().Changed("expect")
 	f.placed = cmd.Flags().Changed("partition")
+	return nil
+}
+
+// checkPartition refuses what does not go together about the partition.
+func (f *pubFlags) checkPartition(cmd *cobra.Command) error {
+	ways := 0
+	for _, flag := range []string{"partition", "by-key", "round-robin"} {
+		if cmd.Flags().Changed(flag) {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return argumentMisuse(cmd, "--partition, --by-key and --round-robin exclude each other")
+	case f.inTurn && cmd.Flags().Changed("expect"):
+		return argumentMisuse(cmd, "--expect needs one partition: it does not go with --round-robin")
+	case f.inTurn && f.id != "":
+		return argumentMisuse(cmd, "--id is remembered in one partition: it does not go with --round-robin")
+	}
 	return nil
 }
 
@@ -148,15 +174,9 @@ func (inv *invocation) publish(cmd *cobra.Command, address *addressFlag, f *pubF
 	}
 	summary := pubSummary{stream: name}
 	began := time.Now()
-	var last client.Ack
-	for values, err := range values {
-		if err == nil {
-			last, err = publishBatch(cmd.Context(), stream, values, f.options(summary.messages))
-		}
-		if err != nil {
-			return afterSome(&summary, err)
-		}
-		summary.add(&last, len(values))
+	last, err := f.publishAll(cmd.Context(), stream, values, &summary)
+	if err != nil {
+		return afterSome(&summary, err)
 	}
 	summary.spent = time.Since(began)
 	switch one := summary.messages == 1; {
@@ -169,6 +189,44 @@ func (inv *invocation) publish(cmd *cobra.Command, address *addressFlag, f *pubF
 	default:
 		return inv.print(summary.text())
 	}
+}
+
+// publishAll publishes batch by batch, adds up the acks, and returns the last.
+func (f *pubFlags) publishAll(ctx context.Context, stream *client.Stream, values valueBatches, summary *pubSummary) (last client.Ack, err error) {
+	if f.inTurn {
+		return f.publishInTurn(ctx, stream, values, summary)
+	}
+	by, err := f.partitioner(ctx, stream)
+	if err != nil {
+		return last, err
+	}
+	for values, err := range values {
+		if err == nil {
+			last, err = publishBatch(ctx, stream, values, append(f.options(summary.messages), by...))
+		}
+		if err != nil {
+			return last, err
+		}
+		summary.add(&last, len(values))
+	}
+	return last, nil
+}
+
+// partitioner is that of --by-key: the stream says by which hash.
+func (f *pubFlags) partitioner(ctx context.Context, stream *client.Stream) ([]client.PublishOption, error) {
+	if !f.byKey {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if info.Config.KeyHash == client.KeyHashCRC32 {
+		return []client.PublishOption{client.PartitionBy(client.ByKeyCRC32())}, nil
+	}
+	return []client.PublishOption{client.PartitionBy(client.ByKey())}, nil
 }
 
 // checkRemembersIDs refuses an id where the stream would store the message again all the same.

@@ -104,6 +104,7 @@ func TestPositions(t *testing.T) {
 		"time=2026-01-31T18:00:00Z": {kind: atTime, time: at},
 		"ago=7d":                    {kind: atAgo, ago: 7 * day},
 		"last=10":                   {kind: atLast, last: 10},
+		"cursor=a=b":                {kind: atCursor, cursor: "a=b"},
 	} {
 		var from fromFlag
 		if err := from.Set(text); err != nil || from.position != want || from.String() != text {
@@ -119,7 +120,7 @@ func TestPositions(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "New", "new=1", "earliest=", "latest=3", "offset", "offset=", "offset=x", "offset=-1", "offset=9223372036854775808",
-		"time", "time=", "time=x", "ago=", "ago=-1h", "last=0", "last=-1", "last=", "cursor=a", "17", "=", "offset=1=2",
+		"time", "time=", "time=x", "ago=", "ago=-1h", "last=0", "last=-1", "last=", "cursor", "cursor=", "17", "=", "offset=1=2",
 	} {
 		if err := new(fromFlag).Set(text); err == nil {
 			t.Errorf("--from %q: got no error", text)

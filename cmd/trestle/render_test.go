@@ -220,6 +220,9 @@ func TestStreamsGolden(t *testing.T) {
 	golden(t, "stream-info.txt", streamText(&full))
 	golden(t, "stream-created.txt", createdText(&plain, false))
 	golden(t, "stream-existed.txt", createdText(&plain, true))
+	golden(t, "stream-changed.txt", changedText(&full))
+	golden(t, "stream-deleted.txt", deletedText(&full)+string(deletedJSON(&full)))
+	golden(t, "stream-modes.txt", modeText(&full)+modeText(&plain))
 	golden(t, "stream-ls.txt", streamTable([]client.StreamInfo{full, plain}, ""))
 	if got := streamTable(nil, "x*"); got != "no stream matches x*\n" {
 		t.Errorf("got %q for a glob without a match", got)
@@ -227,6 +230,33 @@ func TestStreamsGolden(t *testing.T) {
 	if got := streamTable(nil, ""); !strings.Contains(got, "trestle stream create") {
 		t.Errorf("got %q for no streams, want what to type next", got)
 	}
+}
+
+func TestClusterGolden(t *testing.T) {
+	t.Parallel()
+	info := client.ServerInfo{
+		Version: "v1.2.3", ID: "a", Cluster: "trestle", ClusterUUID: "7b1f4a3e-4f0c-4d50-9d4e-5a4ac7d2f0aa",
+		GRPCAddress: "127.0.0.1:9292", HTTPAddress: "127.0.0.1:9293", NATSURL: "nats://127.0.0.1:4222",
+		Limits:           client.Limits{MessageBytes: 64 << 20, BatchBytes: 1 << 20, InFlightBytes: 256 << 20},
+		Brokers:          []client.BrokerInfo{{Name: "a", Address: "127.0.0.1:9292", Live: true}, {Name: "longer", Address: "b:9292"}},
+		MetadataRevision: 17,
+	}
+	golden(t, "cluster-status.txt", clusterText(&info))
+	golden(t, "cluster-status.json", string(clusterJSON(&info)))
+}
+
+func TestCursorsGolden(t *testing.T) {
+	t.Parallel()
+	cursors := []client.CursorInfo{
+		{ID: "audit", Stream: "orders", NextOffset: 0, Time: renderedTime},
+		{ID: "billing <&>", Stream: "orders", Partition: 12, NextOffset: 1234567, LeaderEpoch: 3, Time: renderedTime},
+	}
+	var lines []byte
+	for i := range cursors {
+		lines = appendCursorJSON(lines, &cursors[i])
+	}
+	golden(t, "cursors.json", string(lines))
+	golden(t, "cursors.txt", cursorTable("orders", cursors)+cursorTable("orders", nil)+cursorText(&cursors[1]))
 }
 
 func TestAcks(t *testing.T) {

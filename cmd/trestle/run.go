@@ -85,13 +85,19 @@ Exit codes: 0 done, 1 the server or the world said no, 2 misuse.`,
 	root.DisableSuggestions = true
 	root.AddCommand(
 		newServerCommand(inv),
+		newConfigCommand(inv),
 		newDemoCommand(inv),
 		newStreamCommand(inv),
 		newLogCommand(inv),
 		newPubCommand(inv),
 		newSubCommand(inv),
+		newGetCommand(inv),
+		newCursorCommand(inv),
+		newClusterCommand(inv),
+		newBenchCommand(inv),
 		newVersionCommand(inv),
 	)
+	addCompletion(root)
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {

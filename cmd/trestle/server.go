@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -21,17 +20,6 @@ import (
 // shutdownTime is how long a server may take to stop. The contract says 5 s; the rest is for what is not under its
 // control, the end of the process included.
 const shutdownTime = 4500 * time.Millisecond
-
-// envPrefix and a flag's name in capitals make the environment variable that sets the flag: --nats-listen is
-// TRESTLE_NATS_LISTEN.
-const envPrefix = "TRESTLE_"
-
-// unbuiltSettings are settings of the documented set whose feature does not exist yet. Their flags do not exist, so
-// giving one is misuse; the environment is checked for them because a setting is never accepted and ignored.
-var unbuiltSettings = []string{
-	"config", "advertise", "nats-creds", "nats-tls-ca", "nats-tls-cert", "nats-tls-key", "tls-cert", "tls-key", "tls-ca",
-	"bootstrap-expect", "join",
-}
 
 func newServerCommand(inv *invocation) *cobra.Command {
 	cfg := server.DefaultConfig()
@@ -48,24 +36,27 @@ and serves it prints one line on stdout,
 and logs on stderr. Port 0 takes a free port. SIGTERM and SIGINT stop it within 5 s with
 nothing lost; a second signal ends it at once.
 
-Every flag can be set by the environment: --nats-listen is TRESTLE_NATS_LISTEN. A flag
-goes before the environment, the environment before the default.`,
+Every flag can be set by the environment and in a YAML file that --config names:
+--nats-listen is TRESTLE_NATS_LISTEN, and nats.listen in the file. A flag goes before the
+environment, the environment before the file, the file before the default. See what comes
+out with trestle config print.
+
+Beyond loopback gRPC and HTTP need TLS, --tls-cert and --tls-key; with --tls-ca clients have
+to show a certificate, too. Ports without TLS listen there with --insecure only.`,
 		Example: `  trestle server --data-dir /var/lib/trestle
   trestle server --nats nats://10.0.0.5:4222,nats://10.0.0.6:4222
   trestle server --listen 127.0.0.1:0 --http 127.0.0.1:0 --peer 127.0.0.1:0 --nats-listen 127.0.0.1:0
+  trestle server --config /etc/trestle.yaml
   TRESTLE_DATA_DIR=/data trestle server`,
 		Args: noArguments,
 	}
 	addServerFlags(cmd.Flags(), &cfg)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := settleServerFlags(inv, cmd); err != nil {
+		if _, err := settleServer(inv, cmd, &cfg); err != nil {
 			return err
 		}
 		cfg.Version = programVersion()
 		cfg.Logger = slog.New(slog.NewTextHandler(inv.stderr, nil))
-		if err := cfg.Validate(); err != nil {
-			return &misuse{message: cmd.CommandPath() + ": " + err.Error(), remedy: "see trestle server --help"}
-		}
 		return inv.serve(cmd.Context(), cfg)
 	}
 	return cmd
@@ -73,54 +64,25 @@ goes before the environment, the environment before the default.`,
 
 func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
 	flags.SortFlags = false
+	flags.String(configFlag, "", "read settings from the YAML `FILE`")
 	flags.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "keep everything in `DIR`; it is made if it is not there")
 	flags.StringVar(&cfg.ID, "id", cfg.ID, "`NAME` of this server in its cluster (default: that of the data folder, else of the host)")
 	flags.StringVar(&cfg.Cluster, "cluster", cfg.Cluster, "`NAME` of the cluster")
 	flags.StringVar(&cfg.Listen, "listen", cfg.Listen, "serve gRPC on `HOST:PORT`")
-	flags.StringVar(&cfg.HTTPListen, "http", cfg.HTTPListen, "serve health (/livez, /readyz) on `HOST:PORT`")
+	flags.StringVar(&cfg.HTTPListen, "http", cfg.HTTPListen, "serve /metrics, /livez and /readyz on `HOST:PORT`")
 	flags.StringVar(&cfg.PeerListen, "peer", cfg.PeerListen, "talk to other servers on `HOST:PORT`")
+	flags.StringVar(&cfg.Advertise, "advertise", cfg.Advertise, "tell clients to connect to `HOST:PORT` (default: where gRPC listens)")
 	flags.StringVar(&cfg.NATSListen, "nats-listen", cfg.NATSListen, "run the NATS server that is built in on `HOST:PORT`")
 	flags.StringSliceVar(&cfg.NATSURLs, "nats", cfg.NATSURLs, "use the NATS at `URL,...` instead of the one that is built in")
+	flags.StringVar(&cfg.NATSCreds, "nats-creds", cfg.NATSCreds, "sign in at --nats with the credentials in `FILE`")
+	flags.StringVar(&cfg.NATSTLS.CA, "nats-tls-ca", cfg.NATSTLS.CA, "believe certificates of --nats that the CA in `FILE` has signed")
+	flags.StringVar(&cfg.NATSTLS.Cert, "nats-tls-cert", cfg.NATSTLS.Cert, "show --nats the certificate in `FILE`")
+	flags.StringVar(&cfg.NATSTLS.Key, "nats-tls-key", cfg.NATSTLS.Key, "key of --nats-tls-cert, in `FILE`")
+	flags.StringVar(&cfg.TLS.Cert, "tls-cert", cfg.TLS.Cert, "serve gRPC and HTTP over TLS with the certificate in `FILE`")
+	flags.StringVar(&cfg.TLS.Key, "tls-key", cfg.TLS.Key, "key of --tls-cert, in `FILE`")
+	flags.StringVar(&cfg.TLS.CA, "tls-ca", cfg.TLS.CA, "serve those only who show a certificate that the CA in `FILE` has signed")
 	flags.BoolVar(&cfg.Insecure, "insecure", cfg.Insecure, "allow to listen beyond loopback in the clear")
-}
-
-// settleServerFlags takes what no flag says from the environment and refuses what cannot go together.
-func settleServerFlags(inv *invocation, cmd *cobra.Command) error {
-	var err error
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := environmentName(f.Name)
-		value, ok := inv.lookupEnv(name)
-		if err != nil || f.Changed || !ok || f.Name == "help" {
-			return
-		}
-		if cause := cmd.Flags().Set(f.Name, value); cause != nil {
-			if invalid, ok := errors.AsType[*pflag.InvalidValueError](cause); ok {
-				cause = invalid.Unwrap()
-			}
-			err = valueMisuse(cmd, name, value, cause)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	for _, setting := range unbuiltSettings {
-		if _, ok := inv.lookupEnv(environmentName(setting)); ok {
-			return &misuse{
-				message: fmt.Sprintf("%s: %s is set, but --%s is not built yet", cmd.CommandPath(), environmentName(setting), setting),
-				remedy:  "unset " + environmentName(setting),
-				names:   map[string]string{"flag": environmentName(setting)},
-			}
-		}
-	}
-	external := cmd.Flags().Changed("nats")
-	if external && cmd.Flags().Changed("nats-listen") {
-		return argumentMisuse(cmd, "--nats and --nats-listen exclude each other: use a NATS that runs, or the one that is built in")
-	}
-	return nil
-}
-
-func environmentName(flag string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	addUnbuiltFlags(flags)
 }
 
 // serve runs a server until it is told to stop, by a signal or by ctx, or ends by itself.

@@ -113,6 +113,11 @@ func (f *createFlags) config(cmd *cobra.Command, name string) (client.StreamConf
 			names:   map[string]string{"flag": "--subject"},
 		}
 	}
+	return f.settings(cmd, name), nil
+}
+
+// settings are what the flags say about the stream of that name.
+func (f *createFlags) settings(cmd *cobra.Command, name string) client.StreamConfig {
 	limits := limitReader{flags: cmd.Flags()}
 	return client.StreamConfig{
 		Name:                  name,
@@ -137,7 +142,7 @@ func (f *createFlags) config(cmd *cobra.Command, name string) (client.StreamConf
 		Compact:               f.compact,
 		RequireExpectedOffset: f.requireOffset,
 		PartitionBy:           f.partitionBy.rule,
-	}, nil
+	}
 }
 
 // limitReader tells a limit that was given as 0, which means none, from one that was not given.

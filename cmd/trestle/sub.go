@@ -30,8 +30,8 @@ func newSubCommand(inv *invocation) *cobra.Command {
 		Short: "Read messages over gRPC",
 		Long: `Read the messages of a stream: by default what is new, of all partitions, until Ctrl-C.
 Order holds within a partition. Ends are exclusive: --to offset=10 ends with offset 9.
-POSITION is new, earliest, latest, offset=N, time=T, ago=D or last=N; T is RFC 3339,
-such as 2026-01-31T18:00:00Z; D is 90s, 12h or 7d. An offset needs one partition.
+POSITION is new, earliest, latest, offset=N, time=T, ago=D, last=N or cursor=ID; T is
+RFC 3339, such as 2026-01-31T18:00:00Z; D is 90s, 12h or 7d. An offset needs one partition.
 
 Formats:
   text  partition@offset time subject [reply=…] [key=…] headers… value
@@ -52,7 +52,9 @@ is a line of JSON among the messages, {"gap":{"stream","partition","offset","cau
   trestle sub orders --from earliest --to latest -o raw > orders.bin
   trestle sub orders --from time=2026-01-31T18:00:00Z --subject 'orders.*.paid' -o json --utf8
   trestle sub orders --from ago=1h --count 10
-  trestle sub orders --partition 0 --from offset=100 --to offset=200`,
+  trestle sub orders --partition 0 --from offset=100 --to offset=200
+  trestle sub orders --reverse --count 10
+  trestle sub orders --from cursor=billing --gaps`,
 		Args: oneArgument("the name of a STREAM"),
 	}
 	address := addAddressFlag(inv, cmd)
@@ -126,6 +128,8 @@ func (p *position) start() client.SubscribeOption {
 		return client.FromAgo(p.ago)
 	case atLast:
 		return client.FromLast(p.last)
+	case atCursor:
+		return client.FromCursor(p.cursor)
 	default:
 		return client.FromNew()
 	}

@@ -47,10 +47,21 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 // Unmarshal decodes data into v. A message of this package gets bytes of its own, made in one piece and never given
 // back to a pool, which it and whatever is cut out of it may alias for as long as they like.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if checked, ok := v.(*Checked); ok {
+		checked.Err = c.Unmarshal(data, checked.Message)
+		return nil
+	}
 	if m, ok := v.(message); ok {
 		return m.unmarshal(data.Materialize())
 	}
 	return c.ordinary.Unmarshal(data, v)
+}
+
+// Checked receives into Message, and says in Err what is wrong with the bytes. A server that receives into the message itself
+// has the call ended by gRPC, with INTERNAL, which says that the server is at fault.
+type Checked struct {
+	Message any
+	Err     error
 }
 
 // Name is that of protobuf's own codec: peers cannot tell the two apart.

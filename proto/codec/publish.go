@@ -21,6 +21,7 @@ const (
 	publishProducerID         = 6
 	publishProducerSequence   = 7
 	publishRecordsCRC         = 8
+	publishProducerEpoch      = 9
 )
 
 // errStreamName is what protobuf asks of every string.
@@ -45,6 +46,7 @@ type PublishRequest struct {
 	// ProducerID is 0 where the batch has no place in a producer's sequence.
 	ProducerID       uint64
 	ProducerSequence uint32
+	ProducerEpoch    uint32
 	// RecordsCRC is the CRC-32C of Records; nil: not known.
 	RecordsCRC *uint32
 	// Unknown is the number of a field that came and is not known here; 0: none. It is not sent.
@@ -78,12 +80,15 @@ func (r *PublishRequest) marshal() (mem.BufferSlice, error) {
 		b = protowire.AppendTag(b, publishRecordsCRC, protowire.Fixed32Type)
 		b = protowire.AppendFixed32(b, *r.RecordsCRC)
 	}
+	b = appendNonZero(b, publishProducerEpoch, uint64(r.ProducerEpoch))
 	return pieces(b[:head], r.Records, b[head:]), nil
 }
 
 // sizeLimit is as many bytes as the request can have without the content of its records: no field but the stream's is
 // longer than the longest varint.
-func (r *PublishRequest) sizeLimit() int { return publishRecordsCRC*varintFieldLimit + len(r.Stream) }
+func (r *PublishRequest) sizeLimit() int {
+	return publishProducerEpoch*varintFieldLimit + len(r.Stream)
+}
 
 func (r *PublishRequest) unmarshal(b []byte) error {
 	*r = PublishRequest{}
@@ -125,6 +130,8 @@ func (r *PublishRequest) set(f *field) error {
 		r.ProducerID = f.varint()
 	case place{publishProducerSequence, protowire.VarintType}:
 		r.ProducerSequence = uint32(f.varint())
+	case place{publishProducerEpoch, protowire.VarintType}:
+		r.ProducerEpoch = uint32(f.varint())
 	case place{publishRecordsCRC, protowire.Fixed32Type}:
 		r.RecordsCRC = new(f.fixed32())
 	default:

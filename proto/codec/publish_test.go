@@ -46,6 +46,7 @@ func TestPublishRequestNumbers(t *testing.T) {
 			ExpectedNextOffset: proto.Int64(int64(v)),
 			ProducerId:         v,
 			ProducerSequence:   uint32(v),
+			ProducerEpoch:      uint32(v),
 			RecordsCrc:         proto.Uint32(uint32(v)),
 		}
 		hand, wire := byHand(t, generated), encode(t, generated)

@@ -80,7 +80,7 @@ func (s source) publishRequest() *trestlev1.PublishRequest {
 		r.ExpectedNextOffset = proto.Int64(int64(s.number()))
 	}
 	if s.chance() {
-		r.ProducerId, r.ProducerSequence = s.number(), uint32(s.number())
+		r.ProducerId, r.ProducerSequence, r.ProducerEpoch = s.number(), uint32(s.number()), uint32(s.number())
 	}
 	if s.chance() {
 		r.RecordsCrc = proto.Uint32(s.Uint32())
@@ -151,6 +151,7 @@ func byHand(t testing.TB, r *trestlev1.PublishRequest) *codec.PublishRequest {
 		Ack:                r.Ack,
 		ExpectedNextOffset: r.ExpectedNextOffset,
 		ProducerID:         r.ProducerId,
+		ProducerEpoch:      r.ProducerEpoch,
 		ProducerSequence:   r.ProducerSequence,
 		RecordsCRC:         r.RecordsCrc,
 	}

@@ -673,7 +673,7 @@ type RegisterBroker struct {
 	MinFeatureLevel uint32 `protobuf:"varint,10,opt,name=min_feature_level,json=minFeatureLevel,proto3" json:"min_feature_level,omitempty"`
 	MaxFeatureLevel uint32 `protobuf:"varint,11,opt,name=max_feature_level,json=maxFeatureLevel,proto3" json:"max_feature_level,omitempty"`
 	// Raft index of the state that the reports were made from. It is refused as stale if a partition was placed on the broker
-	// since: that the reports are silent about it says nothing. 0: not told, and not checked.
+	// since: that the reports are silent about it says nothing.
 	StateIndex    uint64 `protobuf:"varint,12,opt,name=state_index,json=stateIndex,proto3" json:"state_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -180,10 +180,14 @@ type PublishRequest struct {
 	Ack AckPolicy `protobuf:"varint,4,opt,name=ack,proto3,enum=trestle.v1.AckPolicy" json:"ack,omitempty"`
 	// Offset that the first record must get; any other is refused with WRONG_OFFSET.
 	ExpectedNextOffset *int64 `protobuf:"varint,5,opt,name=expected_next_offset,json=expectedNextOffset,proto3,oneof" json:"expected_next_offset,omitempty"`
-	ProducerId         uint64 `protobuf:"varint,6,opt,name=producer_id,json=producerId,proto3" json:"producer_id,omitempty"`
-	ProducerSequence   uint32 `protobuf:"varint,7,opt,name=producer_sequence,json=producerSequence,proto3" json:"producer_sequence,omitempty"`
+	// From NewProducer; 0: the batch has no place in a sequence.
+	ProducerId uint64 `protobuf:"varint,6,opt,name=producer_id,json=producerId,proto3" json:"producer_id,omitempty"`
+	// Rises by one with every batch of the producer to the partition, from 0 in each producer epoch; after 4294967295 comes 0.
+	ProducerSequence uint32 `protobuf:"varint,7,opt,name=producer_sequence,json=producerSequence,proto3" json:"producer_sequence,omitempty"`
 	// CRC-32C of the bytes of field 3, end to end; becomes the batch's body_crc.
-	RecordsCrc    *uint32 `protobuf:"fixed32,8,opt,name=records_crc,json=recordsCrc,proto3,oneof" json:"records_crc,omitempty"`
+	RecordsCrc *uint32 `protobuf:"fixed32,8,opt,name=records_crc,json=recordsCrc,proto3,oneof" json:"records_crc,omitempty"`
+	// Begins at 0. A higher one ends those before it, and its sequence begins anew.
+	ProducerEpoch uint32 `protobuf:"varint,9,opt,name=producer_epoch,json=producerEpoch,proto3" json:"producer_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +278,13 @@ func (x *PublishRequest) GetRecordsCrc() uint32 {
 	return 0
 }
 
+func (x *PublishRequest) GetProducerEpoch() uint32 {
+	if x != nil {
+		return x.ProducerEpoch
+	}
+	return 0
+}
+
 type PublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One: the batch goes to one partition as a whole.
@@ -319,9 +330,91 @@ func (x *PublishResponse) GetAcks() []*Ack {
 	return nil
 }
 
+type NewProducerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewProducerRequest) Reset() {
+	*x = NewProducerRequest{}
+	mi := &file_trestle_v1_log_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewProducerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewProducerRequest) ProtoMessage() {}
+
+func (x *NewProducerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trestle_v1_log_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewProducerRequest.ProtoReflect.Descriptor instead.
+func (*NewProducerRequest) Descriptor() ([]byte, []int) {
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{2}
+}
+
+type NewProducerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Not 0.
+	ProducerId    uint64 `protobuf:"varint,1,opt,name=producer_id,json=producerId,proto3" json:"producer_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewProducerResponse) Reset() {
+	*x = NewProducerResponse{}
+	mi := &file_trestle_v1_log_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewProducerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewProducerResponse) ProtoMessage() {}
+
+func (x *NewProducerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trestle_v1_log_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewProducerResponse.ProtoReflect.Descriptor instead.
+func (*NewProducerResponse) Descriptor() ([]byte, []int) {
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NewProducerResponse) GetProducerId() uint64 {
+	if x != nil {
+		return x.ProducerId
+	}
+	return 0
+}
+
+// PublishStreamRequest: the broker reads no further while 4 MiB of a stream are neither stored nor refused.
 type PublishStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Rises by one.
+	// Rises by one, from any number.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Its partition is required.
 	Batch         *PublishRequest `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
@@ -331,7 +424,7 @@ type PublishStreamRequest struct {
 
 func (x *PublishStreamRequest) Reset() {
 	*x = PublishStreamRequest{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[2]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +436,7 @@ func (x *PublishStreamRequest) String() string {
 func (*PublishStreamRequest) ProtoMessage() {}
 
 func (x *PublishStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[2]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +449,7 @@ func (x *PublishStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishStreamRequest.ProtoReflect.Descriptor instead.
 func (*PublishStreamRequest) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{2}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PublishStreamRequest) GetId() uint64 {
@@ -375,7 +468,8 @@ func (x *PublishStreamRequest) GetBatch() *PublishRequest {
 
 type PublishStreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The outcome holds for the batches first_id to last_id.
+	// The outcome holds for the batches first_id to last_id. An ack of several is for their records together: they have the
+	// offsets from base_offset on, in the order of the ids.
 	FirstId uint64 `protobuf:"varint,1,opt,name=first_id,json=firstId,proto3" json:"first_id,omitempty"`
 	LastId  uint64 `protobuf:"varint,2,opt,name=last_id,json=lastId,proto3" json:"last_id,omitempty"`
 	// Types that are valid to be assigned to Outcome:
@@ -389,7 +483,7 @@ type PublishStreamResponse struct {
 
 func (x *PublishStreamResponse) Reset() {
 	*x = PublishStreamResponse{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[3]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +495,7 @@ func (x *PublishStreamResponse) String() string {
 func (*PublishStreamResponse) ProtoMessage() {}
 
 func (x *PublishStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[3]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +508,7 @@ func (x *PublishStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishStreamResponse.ProtoReflect.Descriptor instead.
 func (*PublishStreamResponse) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{3}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PublishStreamResponse) GetFirstId() uint64 {
@@ -485,14 +579,16 @@ type Ack struct {
 	// Fsynced as the policy says, not only written.
 	Durable bool `protobuf:"varint,6,opt,name=durable,proto3" json:"durable,omitempty"`
 	// Records that were not stored again.
-	Duplicates    []*Duplicate `protobuf:"bytes,7,rep,name=duplicates,proto3" json:"duplicates,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Duplicates []*Duplicate `protobuf:"bytes,7,rep,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// The batch had been stored before, and some of its records before that; it is not known any more which.
+	DuplicatesUnknown bool `protobuf:"varint,8,opt,name=duplicates_unknown,json=duplicatesUnknown,proto3" json:"duplicates_unknown,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[4]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +600,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[4]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +613,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{4}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Ack) GetPartition() int32 {
@@ -569,11 +665,18 @@ func (x *Ack) GetDuplicates() []*Duplicate {
 	return nil
 }
 
+func (x *Ack) GetDuplicatesUnknown() bool {
+	if x != nil {
+		return x.DuplicatesUnknown
+	}
+	return false
+}
+
 type Duplicate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Place of the record in the request.
 	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// Offset of the record that was stored first.
+	// Offset of the record that was stored first; -1: not known any more.
 	Offset        int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -581,7 +684,7 @@ type Duplicate struct {
 
 func (x *Duplicate) Reset() {
 	*x = Duplicate{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[5]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +696,7 @@ func (x *Duplicate) String() string {
 func (*Duplicate) ProtoMessage() {}
 
 func (x *Duplicate) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[5]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +709,7 @@ func (x *Duplicate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Duplicate.ProtoReflect.Descriptor instead.
 func (*Duplicate) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{5}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Duplicate) GetIndex() uint32 {
@@ -636,7 +739,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[6]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +751,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[6]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +764,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{6}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Error) GetReason() string {
@@ -699,15 +802,18 @@ type SubscribeRequest struct {
 	// Absent: new_only.
 	Start *Position `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
 	// Exclusive; absent: never.
-	Stop      *Position `protobuf:"bytes,4,opt,name=stop,proto3" json:"stop,omitempty"`
-	Backwards bool      `protobuf:"varint,5,opt,name=backwards,proto3" json:"backwards,omitempty"`
-	View      View      `protobuf:"varint,6,opt,name=view,proto3,enum=trestle.v1.View" json:"view,omitempty"`
+	Stop *Position `protobuf:"bytes,4,opt,name=stop,proto3" json:"stop,omitempty"`
+	// From newer to older records, down to the one above stop or the oldest. Batches come newest first, the records within one
+	// in their order; messages come newest first. Gaps are left out. It ends and does not wait.
+	Backwards bool `protobuf:"varint,5,opt,name=backwards,proto3" json:"backwards,omitempty"`
+	View      View `protobuf:"varint,6,opt,name=view,proto3,enum=trestle.v1.View" json:"view,omitempty"`
 	// Codecs that the reader can unpack; what it cannot take, the broker unpacks.
 	Accept []Codec `protobuf:"varint,7,rep,packed,name=accept,proto3,enum=trestle.v1.Codec" json:"accept,omitempty"`
 	// 0: 1 MiB, or one batch that is larger. With any other number, one batch that is larger is answered with
 	// RESOURCE_EXHAUSTED, its offset and its size.
 	MaxResponseBytes uint32 `protobuf:"varint,8,opt,name=max_response_bytes,json=maxResponseBytes,proto3" json:"max_response_bytes,omitempty"`
-	// Leader epoch of the last record seen: a history that was truncated is an error, not a reset.
+	// Leader epoch of the last record seen, with a start at the offset after it: a history that was truncated is an error,
+	// TRUNCATED, not a reset. 0: not looked at.
 	LeaderEpoch   uint64 `protobuf:"varint,9,opt,name=leader_epoch,json=leaderEpoch,proto3" json:"leader_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -715,7 +821,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[7]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +833,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[7]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +846,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{7}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SubscribeRequest) GetStream() string {
@@ -824,7 +930,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[8]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +942,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[8]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +955,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{8}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Position) GetAt() isPosition_At {
@@ -992,7 +1098,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[9]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1110,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[9]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1123,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{9}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubscribeResponse) GetBatches() []*Batch {
@@ -1063,7 +1169,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[10]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1181,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[10]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1194,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{10}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Message) GetOffset() int64 {
@@ -1131,7 +1237,7 @@ type FetchRequest struct {
 	Read  *SubscribeRequest      `protobuf:"bytes,1,opt,name=read,proto3" json:"read,omitempty"`
 	// 0: no limit but the bytes.
 	MaxRecords uint32 `protobuf:"varint,2,opt,name=max_records,json=maxRecords,proto3" json:"max_records,omitempty"`
-	// How long to wait for a first record; absent: not at all.
+	// How long to wait for a first record, at most a minute; absent: not at all.
 	Wait          *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1139,7 +1245,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[11]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1257,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[11]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1270,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{11}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FetchRequest) GetRead() *SubscribeRequest {
@@ -1191,7 +1297,7 @@ func (x *FetchRequest) GetWait() *durationpb.Duration {
 type FetchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Page  *SubscribeResponse     `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
-	// Where the next page begins.
+	// Offset to start the next page from. Backwards, one below the page's log_start says that there is none.
 	NextOffset    int64 `protobuf:"varint,2,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1199,7 +1305,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_trestle_v1_log_service_proto_msgTypes[12]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1317,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_log_service_proto_msgTypes[12]
+	mi := &file_trestle_v1_log_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1330,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{12}
+	return file_trestle_v1_log_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FetchResponse) GetPage() *SubscribeResponse {
@@ -1246,7 +1352,7 @@ var File_trestle_v1_log_service_proto protoreflect.FileDescriptor
 const file_trestle_v1_log_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ctrestle/v1/log_service.proto\x12\n" +
-	"trestle.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14trestle/v1/log.proto\"\x85\x03\n" +
+	"trestle.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14trestle/v1/log.proto\"\xac\x03\n" +
 	"\x0ePublishRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12!\n" +
 	"\tpartition\x18\x02 \x01(\x05H\x00R\tpartition\x88\x01\x01\x12-\n" +
@@ -1257,13 +1363,18 @@ const file_trestle_v1_log_service_proto_rawDesc = "" +
 	"producerId\x12+\n" +
 	"\x11producer_sequence\x18\a \x01(\rR\x10producerSequence\x12$\n" +
 	"\vrecords_crc\x18\b \x01(\aH\x02R\n" +
-	"recordsCrc\x88\x01\x01B\f\n" +
+	"recordsCrc\x88\x01\x01\x12%\n" +
+	"\x0eproducer_epoch\x18\t \x01(\rR\rproducerEpochB\f\n" +
 	"\n" +
 	"_partitionB\x17\n" +
 	"\x15_expected_next_offsetB\x0e\n" +
 	"\f_records_crc\"6\n" +
 	"\x0fPublishResponse\x12#\n" +
-	"\x04acks\x18\x01 \x03(\v2\x0f.trestle.v1.AckR\x04acks\"X\n" +
+	"\x04acks\x18\x01 \x03(\v2\x0f.trestle.v1.AckR\x04acks\"\x14\n" +
+	"\x12NewProducerRequest\"6\n" +
+	"\x13NewProducerResponse\x12\x1f\n" +
+	"\vproducer_id\x18\x01 \x01(\x04R\n" +
+	"producerId\"X\n" +
 	"\x14PublishStreamRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x120\n" +
 	"\x05batch\x18\x02 \x01(\v2\x1a.trestle.v1.PublishRequestR\x05batch\"\xa6\x01\n" +
@@ -1272,7 +1383,7 @@ const file_trestle_v1_log_service_proto_rawDesc = "" +
 	"\alast_id\x18\x02 \x01(\x04R\x06lastId\x12#\n" +
 	"\x03ack\x18\x03 \x01(\v2\x0f.trestle.v1.AckH\x00R\x03ack\x12)\n" +
 	"\x05error\x18\x04 \x01(\v2\x11.trestle.v1.ErrorH\x00R\x05errorB\t\n" +
-	"\aoutcome\"\xe2\x01\n" +
+	"\aoutcome\"\x91\x02\n" +
 	"\x03Ack\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x1f\n" +
 	"\vbase_offset\x18\x02 \x01(\x03R\n" +
@@ -1283,7 +1394,8 @@ const file_trestle_v1_log_service_proto_rawDesc = "" +
 	"\adurable\x18\x06 \x01(\bR\adurable\x125\n" +
 	"\n" +
 	"duplicates\x18\a \x03(\v2\x15.trestle.v1.DuplicateR\n" +
-	"duplicates\"9\n" +
+	"duplicates\x12-\n" +
+	"\x12duplicates_unknown\x18\b \x01(\bR\x11duplicatesUnknown\"9\n" +
 	"\tDuplicate\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\xd0\x01\n" +
@@ -1347,13 +1459,14 @@ const file_trestle_v1_log_service_proto_rawDesc = "" +
 	"\x05Codec\x12\x15\n" +
 	"\x11CODEC_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
-	"CODEC_ZSTD\x10\x012\xb4\x02\n" +
+	"CODEC_ZSTD\x10\x012\x84\x03\n" +
 	"\n" +
 	"LogService\x12B\n" +
 	"\aPublish\x12\x1a.trestle.v1.PublishRequest\x1a\x1b.trestle.v1.PublishResponse\x12X\n" +
 	"\rPublishStream\x12 .trestle.v1.PublishStreamRequest\x1a!.trestle.v1.PublishStreamResponse(\x010\x01\x12J\n" +
 	"\tSubscribe\x12\x1c.trestle.v1.SubscribeRequest\x1a\x1d.trestle.v1.SubscribeResponse0\x01\x12<\n" +
-	"\x05Fetch\x12\x18.trestle.v1.FetchRequest\x1a\x19.trestle.v1.FetchResponseB9Z7github.com/trestlehq/trestle/proto/trestle/v1;trestlev1b\x06proto3"
+	"\x05Fetch\x12\x18.trestle.v1.FetchRequest\x1a\x19.trestle.v1.FetchResponse\x12N\n" +
+	"\vNewProducer\x12\x1e.trestle.v1.NewProducerRequest\x1a\x1f.trestle.v1.NewProducerResponseB9Z7github.com/trestlehq/trestle/proto/trestle/v1;trestlev1b\x06proto3"
 
 var (
 	file_trestle_v1_log_service_proto_rawDescOnce sync.Once
@@ -1368,61 +1481,65 @@ func file_trestle_v1_log_service_proto_rawDescGZIP() []byte {
 }
 
 var file_trestle_v1_log_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_trestle_v1_log_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_trestle_v1_log_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_trestle_v1_log_service_proto_goTypes = []any{
 	(AckPolicy)(0),                // 0: trestle.v1.AckPolicy
 	(View)(0),                     // 1: trestle.v1.View
 	(Codec)(0),                    // 2: trestle.v1.Codec
 	(*PublishRequest)(nil),        // 3: trestle.v1.PublishRequest
 	(*PublishResponse)(nil),       // 4: trestle.v1.PublishResponse
-	(*PublishStreamRequest)(nil),  // 5: trestle.v1.PublishStreamRequest
-	(*PublishStreamResponse)(nil), // 6: trestle.v1.PublishStreamResponse
-	(*Ack)(nil),                   // 7: trestle.v1.Ack
-	(*Duplicate)(nil),             // 8: trestle.v1.Duplicate
-	(*Error)(nil),                 // 9: trestle.v1.Error
-	(*SubscribeRequest)(nil),      // 10: trestle.v1.SubscribeRequest
-	(*Position)(nil),              // 11: trestle.v1.Position
-	(*SubscribeResponse)(nil),     // 12: trestle.v1.SubscribeResponse
-	(*Message)(nil),               // 13: trestle.v1.Message
-	(*FetchRequest)(nil),          // 14: trestle.v1.FetchRequest
-	(*FetchResponse)(nil),         // 15: trestle.v1.FetchResponse
-	nil,                           // 16: trestle.v1.Error.NamesEntry
-	(*Records)(nil),               // 17: trestle.v1.Records
-	(*Batch)(nil),                 // 18: trestle.v1.Batch
-	(*Record)(nil),                // 19: trestle.v1.Record
-	(*Gap)(nil),                   // 20: trestle.v1.Gap
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*NewProducerRequest)(nil),    // 5: trestle.v1.NewProducerRequest
+	(*NewProducerResponse)(nil),   // 6: trestle.v1.NewProducerResponse
+	(*PublishStreamRequest)(nil),  // 7: trestle.v1.PublishStreamRequest
+	(*PublishStreamResponse)(nil), // 8: trestle.v1.PublishStreamResponse
+	(*Ack)(nil),                   // 9: trestle.v1.Ack
+	(*Duplicate)(nil),             // 10: trestle.v1.Duplicate
+	(*Error)(nil),                 // 11: trestle.v1.Error
+	(*SubscribeRequest)(nil),      // 12: trestle.v1.SubscribeRequest
+	(*Position)(nil),              // 13: trestle.v1.Position
+	(*SubscribeResponse)(nil),     // 14: trestle.v1.SubscribeResponse
+	(*Message)(nil),               // 15: trestle.v1.Message
+	(*FetchRequest)(nil),          // 16: trestle.v1.FetchRequest
+	(*FetchResponse)(nil),         // 17: trestle.v1.FetchResponse
+	nil,                           // 18: trestle.v1.Error.NamesEntry
+	(*Records)(nil),               // 19: trestle.v1.Records
+	(*Batch)(nil),                 // 20: trestle.v1.Batch
+	(*Record)(nil),                // 21: trestle.v1.Record
+	(*Gap)(nil),                   // 22: trestle.v1.Gap
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
 }
 var file_trestle_v1_log_service_proto_depIdxs = []int32{
-	17, // 0: trestle.v1.PublishRequest.records:type_name -> trestle.v1.Records
+	19, // 0: trestle.v1.PublishRequest.records:type_name -> trestle.v1.Records
 	0,  // 1: trestle.v1.PublishRequest.ack:type_name -> trestle.v1.AckPolicy
-	7,  // 2: trestle.v1.PublishResponse.acks:type_name -> trestle.v1.Ack
+	9,  // 2: trestle.v1.PublishResponse.acks:type_name -> trestle.v1.Ack
 	3,  // 3: trestle.v1.PublishStreamRequest.batch:type_name -> trestle.v1.PublishRequest
-	7,  // 4: trestle.v1.PublishStreamResponse.ack:type_name -> trestle.v1.Ack
-	9,  // 5: trestle.v1.PublishStreamResponse.error:type_name -> trestle.v1.Error
-	8,  // 6: trestle.v1.Ack.duplicates:type_name -> trestle.v1.Duplicate
-	16, // 7: trestle.v1.Error.names:type_name -> trestle.v1.Error.NamesEntry
-	11, // 8: trestle.v1.SubscribeRequest.start:type_name -> trestle.v1.Position
-	11, // 9: trestle.v1.SubscribeRequest.stop:type_name -> trestle.v1.Position
+	9,  // 4: trestle.v1.PublishStreamResponse.ack:type_name -> trestle.v1.Ack
+	11, // 5: trestle.v1.PublishStreamResponse.error:type_name -> trestle.v1.Error
+	10, // 6: trestle.v1.Ack.duplicates:type_name -> trestle.v1.Duplicate
+	18, // 7: trestle.v1.Error.names:type_name -> trestle.v1.Error.NamesEntry
+	13, // 8: trestle.v1.SubscribeRequest.start:type_name -> trestle.v1.Position
+	13, // 9: trestle.v1.SubscribeRequest.stop:type_name -> trestle.v1.Position
 	1,  // 10: trestle.v1.SubscribeRequest.view:type_name -> trestle.v1.View
 	2,  // 11: trestle.v1.SubscribeRequest.accept:type_name -> trestle.v1.Codec
-	18, // 12: trestle.v1.SubscribeResponse.batches:type_name -> trestle.v1.Batch
-	13, // 13: trestle.v1.SubscribeResponse.messages:type_name -> trestle.v1.Message
-	19, // 14: trestle.v1.Message.record:type_name -> trestle.v1.Record
-	20, // 15: trestle.v1.Message.gap:type_name -> trestle.v1.Gap
-	10, // 16: trestle.v1.FetchRequest.read:type_name -> trestle.v1.SubscribeRequest
-	21, // 17: trestle.v1.FetchRequest.wait:type_name -> google.protobuf.Duration
-	12, // 18: trestle.v1.FetchResponse.page:type_name -> trestle.v1.SubscribeResponse
+	20, // 12: trestle.v1.SubscribeResponse.batches:type_name -> trestle.v1.Batch
+	15, // 13: trestle.v1.SubscribeResponse.messages:type_name -> trestle.v1.Message
+	21, // 14: trestle.v1.Message.record:type_name -> trestle.v1.Record
+	22, // 15: trestle.v1.Message.gap:type_name -> trestle.v1.Gap
+	12, // 16: trestle.v1.FetchRequest.read:type_name -> trestle.v1.SubscribeRequest
+	23, // 17: trestle.v1.FetchRequest.wait:type_name -> google.protobuf.Duration
+	14, // 18: trestle.v1.FetchResponse.page:type_name -> trestle.v1.SubscribeResponse
 	3,  // 19: trestle.v1.LogService.Publish:input_type -> trestle.v1.PublishRequest
-	5,  // 20: trestle.v1.LogService.PublishStream:input_type -> trestle.v1.PublishStreamRequest
-	10, // 21: trestle.v1.LogService.Subscribe:input_type -> trestle.v1.SubscribeRequest
-	14, // 22: trestle.v1.LogService.Fetch:input_type -> trestle.v1.FetchRequest
-	4,  // 23: trestle.v1.LogService.Publish:output_type -> trestle.v1.PublishResponse
-	6,  // 24: trestle.v1.LogService.PublishStream:output_type -> trestle.v1.PublishStreamResponse
-	12, // 25: trestle.v1.LogService.Subscribe:output_type -> trestle.v1.SubscribeResponse
-	15, // 26: trestle.v1.LogService.Fetch:output_type -> trestle.v1.FetchResponse
-	23, // [23:27] is the sub-list for method output_type
-	19, // [19:23] is the sub-list for method input_type
+	7,  // 20: trestle.v1.LogService.PublishStream:input_type -> trestle.v1.PublishStreamRequest
+	12, // 21: trestle.v1.LogService.Subscribe:input_type -> trestle.v1.SubscribeRequest
+	16, // 22: trestle.v1.LogService.Fetch:input_type -> trestle.v1.FetchRequest
+	5,  // 23: trestle.v1.LogService.NewProducer:input_type -> trestle.v1.NewProducerRequest
+	4,  // 24: trestle.v1.LogService.Publish:output_type -> trestle.v1.PublishResponse
+	8,  // 25: trestle.v1.LogService.PublishStream:output_type -> trestle.v1.PublishStreamResponse
+	14, // 26: trestle.v1.LogService.Subscribe:output_type -> trestle.v1.SubscribeResponse
+	17, // 27: trestle.v1.LogService.Fetch:output_type -> trestle.v1.FetchResponse
+	6,  // 28: trestle.v1.LogService.NewProducer:output_type -> trestle.v1.NewProducerResponse
+	24, // [24:29] is the sub-list for method output_type
+	19, // [19:24] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
 	19, // [19:19] is the sub-list for extension extendee
 	0,  // [0:19] is the sub-list for field type_name
@@ -1435,11 +1552,11 @@ func file_trestle_v1_log_service_proto_init() {
 	}
 	file_trestle_v1_log_proto_init()
 	file_trestle_v1_log_service_proto_msgTypes[0].OneofWrappers = []any{}
-	file_trestle_v1_log_service_proto_msgTypes[3].OneofWrappers = []any{
+	file_trestle_v1_log_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*PublishStreamResponse_Ack)(nil),
 		(*PublishStreamResponse_Error)(nil),
 	}
-	file_trestle_v1_log_service_proto_msgTypes[8].OneofWrappers = []any{
+	file_trestle_v1_log_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*Position_NewOnly)(nil),
 		(*Position_Earliest)(nil),
 		(*Position_Latest)(nil),
@@ -1454,7 +1571,7 @@ func file_trestle_v1_log_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trestle_v1_log_service_proto_rawDesc), len(file_trestle_v1_log_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	LogService_PublishStream_FullMethodName = "/trestle.v1.LogService/PublishStream"
 	LogService_Subscribe_FullMethodName     = "/trestle.v1.LogService/Subscribe"
 	LogService_Fetch_FullMethodName         = "/trestle.v1.LogService/Fetch"
+	LogService_NewProducer_FullMethodName   = "/trestle.v1.LogService/NewProducer"
 )
 
 // LogServiceClient is the client API for LogService service.
@@ -41,6 +42,8 @@ type LogServiceClient interface {
 	Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SubscribeResponse], error)
 	// Fetch reads one page of the same.
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (*FetchResponse, error)
+	// NewProducer gives out a producer id that nobody else has or will get.
+	NewProducer(ctx context.Context, in *NewProducerRequest, opts ...grpc.CallOption) (*NewProducerResponse, error)
 }
 
 type logServiceClient struct {
@@ -103,6 +106,16 @@ func (c *logServiceClient) Fetch(ctx context.Context, in *FetchRequest, opts ...
 	return out, nil
 }
 
+func (c *logServiceClient) NewProducer(ctx context.Context, in *NewProducerRequest, opts ...grpc.CallOption) (*NewProducerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NewProducerResponse)
+	err := c.cc.Invoke(ctx, LogService_NewProducer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LogServiceServer is the server API for LogService service.
 // All implementations must embed UnimplementedLogServiceServer
 // for forward compatibility.
@@ -119,6 +132,8 @@ type LogServiceServer interface {
 	Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[SubscribeResponse]) error
 	// Fetch reads one page of the same.
 	Fetch(context.Context, *FetchRequest) (*FetchResponse, error)
+	// NewProducer gives out a producer id that nobody else has or will get.
+	NewProducer(context.Context, *NewProducerRequest) (*NewProducerResponse, error)
 	mustEmbedUnimplementedLogServiceServer()
 }
 
@@ -140,6 +155,9 @@ func (UnimplementedLogServiceServer) Subscribe(*SubscribeRequest, grpc.ServerStr
 }
 func (UnimplementedLogServiceServer) Fetch(context.Context, *FetchRequest) (*FetchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Fetch not implemented")
+}
+func (UnimplementedLogServiceServer) NewProducer(context.Context, *NewProducerRequest) (*NewProducerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method NewProducer not implemented")
 }
 func (UnimplementedLogServiceServer) mustEmbedUnimplementedLogServiceServer() {}
 func (UnimplementedLogServiceServer) testEmbeddedByValue()                    {}
@@ -216,6 +234,24 @@ func _LogService_Fetch_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LogService_NewProducer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NewProducerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LogServiceServer).NewProducer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LogService_NewProducer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LogServiceServer).NewProducer(ctx, req.(*NewProducerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LogService_ServiceDesc is the grpc.ServiceDesc for LogService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -230,6 +266,10 @@ var LogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Fetch",
 			Handler:    _LogService_Fetch_Handler,
+		},
+		{
+			MethodName: "NewProducer",
+			Handler:    _LogService_NewProducer_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -7,48 +7,58 @@ import (
 	"time"
 )
 
-// Limits of the gate, in bytes of messages that were received and not captured yet.
-const (
-	gateShuts = 32 << 20
-	gateOpens = 16 << 20
-	gateLooks = 1 << 20 // captured between two looks at whether to open
-)
+// gateLimits are in bytes of messages that were received and not captured yet, with their overhead.
+type gateLimits struct{ shuts, opens int }
+
+// gateLooks is how much is captured between two looks at whether to open.
+const gateLooks = 1 << 20
 
 // gate holds back the reading of a NATS connection while too much of what it brought waits to be captured. The messages
 // then wait in the NATS server, which slows its publishers down, instead of being dropped here.
 type gate struct {
 	pending func() int // bytes that wait to be captured
+	limits  gateLimits
+	// onEnd is called when a connection has ended, with the time until when everything was read, and whether what waited at
+	// the gate may be lost with it.
+	onEnd func(until int64, held bool)
 
 	waiting  atomic.Bool
 	captured atomic.Int64 // bytes since the last look
+	read     atomic.Int64 // when something was last read, unix nanoseconds
+	shut     atomic.Int64 // when it shut last, and
+	reopened atomic.Int64 // when it opened after that, unix nanoseconds; 0: not yet, or never shut
+	now      func() time.Time
 
 	mu     sync.Mutex
 	look   sync.Cond
 	closed bool
 }
 
-func newGate(pending func() int) *gate {
-	g := &gate{pending: pending}
+func newGate(limits gateLimits, pending func() int) *gate {
+	g := &gate{pending: pending, limits: limits, now: time.Now}
 	g.look.L = &g.mu
 	return g
 }
 
 // pass waits until there is room.
 func (g *gate) pass() {
-	if g.pending() < gateShuts {
+	if g.pending() < g.limits.shuts {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.reopened.Store(0)
+	g.shut.Store(g.now().UnixNano())
 	g.waiting.Store(true)
-	for g.pending() > gateOpens && !g.closed {
+	for g.pending() > g.limits.opens && !g.closed {
 		g.look.Wait()
 	}
 	g.waiting.Store(false)
+	g.reopened.Store(g.now().UnixNano())
 }
 
-// done says that a message of so many bytes was captured. Between gateShuts and gateOpens more than gateLooks is
-// captured, so whoever waits is woken.
+// done says that a message of so many bytes was captured. Between the limits more than gateLooks is captured, so
+// whoever waits is woken.
 func (g *gate) done(bytes int) {
 	if !g.waiting.Load() || g.captured.Add(int64(bytes)) < gateLooks {
 		return
@@ -57,6 +67,16 @@ func (g *gate) done(bytes int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.look.Broadcast()
+}
+
+// backlog is how long a NATS server may take, once it is read again, to send what it kept.
+const backlog = 10 * time.Second
+
+// held says since when what was published may not all be here yet, because the gate was shut and a NATS server may still
+// keep what had to wait; unix nanoseconds.
+func (g *gate) held() (since int64, ok bool) {
+	shut, reopened := g.shut.Load(), g.reopened.Load()
+	return shut, shut != 0 && (reopened == 0 || g.now().UnixNano()-reopened < int64(backlog))
 }
 
 // close opens the gate for good.
@@ -79,16 +99,54 @@ func (g *gate) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gatedConn{Conn: conn, gate: g}, nil
+	c := &gatedConn{Conn: conn, gate: g}
+	c.heard.Store(g.now().UnixNano())
+	return c, nil
 }
 
+// gatedConn is a connection behind the gate.
 type gatedConn struct {
 	net.Conn
-	gate *gate
+	gate  *gate
+	heard atomic.Int64 // when something was read last, unix nanoseconds
+	ended sync.Once
 }
 
 // Read waits at the gate first.
 func (c *gatedConn) Read(b []byte) (int, error) {
 	c.gate.pass()
-	return c.Conn.Read(b)
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		now := c.gate.now().UnixNano()
+		c.heard.Store(now)
+		c.gate.read.Store(now)
+	}
+	if err != nil {
+		c.end()
+	}
+	return n, err
+}
+
+func (c *gatedConn) Close() error {
+	c.end()
+	return c.Conn.Close()
+}
+
+// transit is how long a message may be on its way from its publisher to us. One that was published before something else
+// was read may have been lost with the connection.
+const transit = time.Second
+
+// end tells, once, until when everything that was published was read: until shortly before something was read last, or the
+// gate shut.
+func (c *gatedConn) end() {
+	c.ended.Do(func() {
+		until := c.heard.Load()
+		since, held := c.gate.held()
+		if held {
+			until = min(until, since)
+		}
+		if c.gate.onEnd != nil {
+			c.gate.onEnd(until-int64(transit), held)
+		}
+	})
 }

@@ -18,13 +18,14 @@ func TestGate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
+				limits := slowing.gateLimits
 				var pending atomic.Int64
-				g := newGate(func() int { return int(pending.Load()) })
-				pending.Store(gateShuts + int64(size))
+				g := newGate(limits, func() int { return int(pending.Load()) })
+				pending.Store(int64(limits.shuts + size))
 				passed := make(chan struct{})
 				go func() { g.pass(); close(passed) }()
 				synctest.Wait()
-				for pending.Load() > gateOpens {
+				for pending.Load() > int64(limits.opens) {
 					select {
 					case <-passed:
 						t.Fatalf("open with %d bytes pending", pending.Load())
@@ -50,7 +51,7 @@ func TestGate(t *testing.T) {
 
 func TestGateCloses(t *testing.T) {
 	t.Parallel()
-	g := newGate(func() int { return 1 << 30 })
+	g := newGate(gateLimits{1 << 20, 1 << 19}, func() int { return 1 << 30 })
 	var wg sync.WaitGroup
 	wg.Go(g.pass)
 	g.close()
@@ -69,7 +70,7 @@ func TestRecordIsDeterministic(t *testing.T) {
 	var want []byte
 	for i := range 50 {
 		var r recorder
-		got := batch.AppendRecord(nil, r.of(msg))
+		got := batch.AppendRecord(nil, r.of(msg, false))
 		if i == 0 {
 			want = got
 		}
@@ -85,10 +86,10 @@ func TestRecordAllocatesNothing(t *testing.T) {
 	msg := &nats.Msg{Subject: "orders.eu.42", Reply: "_INBOX.x", Data: make([]byte, 128)}
 	b.Reset([]byte(msg.Subject))
 	for range 20_000 {
-		b.Append(r.of(msg)) // grows what will be used again
+		b.Append(r.of(msg, false)) // grows what will be used again
 	}
 	b.Reset([]byte(msg.Subject))
-	if n := testing.AllocsPerRun(10_000, func() { b.Append(r.of(msg)) }); n > 0 {
+	if n := testing.AllocsPerRun(10_000, func() { b.Append(r.of(msg, false)) }); n > 0 {
 		t.Errorf("%v allocations per message", n)
 	}
 }

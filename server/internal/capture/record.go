@@ -1,38 +1,54 @@
 package capture
 
 import (
+	"encoding/base64"
 	"slices"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/trestlehq/trestle/envelope"
 	"github.com/trestlehq/trestle/proto/batch"
+	"github.com/trestlehq/trestle/server/internal/fanout"
 )
 
-// BadHeadersName is the header that marks a message whose NATS headers could not be read: they are not stored, the
+// BadHeadersName is the header that marks a record whose NATS headers could not be read: they are not stored, the
 // payload is.
 const BadHeadersName = "Trestle-Bad-Headers"
 
-// recorder turns NATS messages into records. What it returns is valid until its next call. It is a pure function of the
+// recorder turns NATS messages into records. What it holds is valid until its next call. It is a pure function of the
 // message but for the memory that it uses again.
 type recorder struct {
 	record batch.Record
-	text   []byte // subject, reply, and the names and values of headers
-	names  []string
+	// message is the envelope that the payload is; enveloped says that it is one.
+	message    envelope.Message
+	enveloped  bool
+	badHeaders bool
+
+	text  []byte // subject, reply, and the names and values of headers
+	names []string
 }
 
-// of is the record of a plain message. Names of headers are sorted: NATS clients hand them out as a map. The values of
+// of is the record of a message. A payload that is no whole envelope is the value of a plain message, whatever it begins
+// with; so is any payload of a message that is plain. Headers are those of the envelope, then those of NATS by name: NATS clients hand them out as a map. The values of
 // one name keep their order.
-func (r *recorder) of(msg *nats.Msg) *batch.Record {
+func (r *recorder) of(msg *nats.Msg, plain bool) *batch.Record {
 	r.text = r.text[:0]
-	r.record.Headers = r.record.Headers[:0]
+	r.record = batch.Record{Headers: r.record.Headers[:0]}
+	r.badHeaders = badHeaders(msg)
 	r.grow(msg)
 	r.record.Subject = r.put(msg.Subject)
 	r.record.Reply = r.put(msg.Reply)
 	r.record.Value = msg.Data
+	if r.enveloped = !plain && r.message.Unmarshal(msg.Data) == nil; r.enveloped {
+		r.record.Key, r.record.Value = r.message.Key, r.message.Value
+		for _, h := range r.message.Headers {
+			r.record.Headers = append(r.record.Headers, batch.HeaderField{Name: h.Name, Value: h.Value})
+		}
+	}
 	if r.record.Value == nil {
 		r.record.Value = []byte{} // an empty value is an empty value
 	}
-	if badHeaders(msg) {
+	if r.badHeaders {
 		r.addHeader(BadHeadersName, "1")
 	}
 	if len(msg.Header) > 0 {
@@ -55,9 +71,33 @@ func (r *recorder) addHeaders(header nats.Header) {
 	slices.Sort(r.names)
 	for _, name := range r.names {
 		for _, value := range header[name] {
-			r.addHeader(name, value)
+			if !r.understood(name, value) {
+				r.addHeader(name, value)
+			}
 		}
 	}
+}
+
+// understood takes in a header that is meant for us; it is not stored then.
+func (r *recorder) understood(name, value string) bool {
+	switch name {
+	case fanout.OriginName:
+		return true // verified or not: it has done what it is for
+	case fanout.KeyName:
+		if r.record.Key != nil {
+			return false
+		}
+		key, err := base64.StdEncoding.DecodeString(value)
+		if err != nil {
+			return false
+		}
+		r.record.Key = key
+		return true
+	case fanout.TombstoneName:
+		r.record.Tombstone = r.record.Tombstone || value == "1"
+		return value == "1"
+	}
+	return false
 }
 
 func (r *recorder) addHeader(name, value string) {

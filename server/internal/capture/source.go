@@ -7,92 +7,142 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-
-	"github.com/trestlehq/trestle/metadata/names"
-	"github.com/trestlehq/trestle/proto/batch"
 )
-
-// Sink takes captured records. The record is the sink's for the time of the call only. Several subjects of one stream
-// call it at once.
-type Sink interface {
-	Capture(r *batch.Record) error
-}
 
 // Config of a Source.
 type Config struct {
 	URLs string // of NATS servers, separated by commas
-	Name string // of the connection, as operators of NATS see it
+	Name string // of the connections, as operators of NATS see them
+	// Options are those for credentials and TLS.
+	Options []nats.Option
 	// MaxMessageBytes is the largest message that can be stored; a NATS that lets larger ones through is refused.
 	MaxMessageBytes int64
-	Logger          *slog.Logger
+	// DropsReaders says that the NATS cuts off a reader that is slow, instead of slowing down its publishers as the embedded
+	// one does. Then more is held here, and beyond that messages become gaps.
+	DropsReaders bool
+	Logger       *slog.Logger
 }
 
-// noPings is longer than any connection lasts.
-const noPings = 365 * 24 * time.Hour
+const (
+	// noPings is longer than any connection lasts.
+	noPings = 365 * 24 * time.Hour
+	// reconnectWait is how long it takes until a connection is tried again.
+	reconnectWait = 250 * time.Millisecond
+	// confirmTimeout is how long NATS may take to confirm a subscription.
+	confirmTimeout = 5 * time.Second
+)
 
-// Source is a connection to NATS. It is safe for concurrent use.
+// Source is a broker's connections to NATS: one that captures, one that answers. It is safe for concurrent use.
 type Source struct {
-	conn   *nats.Conn
-	gate   *gate
-	closed chan struct{} // closed when nats.go is done with the connection
-	logger *slog.Logger
+	config     Config
+	conn       *nats.Conn
+	outgoing   *nats.Conn
+	dispatcher *dispatcher
+	answers    *outbox
+	recorder   recorder // the dispatcher's
+	counters   counters
+	outage     outage
+	back       chan struct{} // the connection may be back
+	slow       atomic.Bool   // nats.go has dropped something
+	closed     chan struct{} // closed when nats.go is done with conn
 
-	mu            sync.Mutex
-	subscriptions []*nats.Subscription
+	cancel context.CancelFunc // ends watch
+	tasks  sync.WaitGroup
+	ends   sync.WaitGroup // outgoing, until nats.go is done with it
+
+	mu          sync.Mutex
+	streams     map[uuid.UUID]*streamRoutes
+	droppedFrom int64 // until when nats.go is known to have dropped nothing that was not told, unix nanoseconds
 }
 
-// Connect connects to NATS. The connection comes back by itself whenever it breaks.
+// Connect connects to NATS. The connections come back by themselves whenever they break.
 func Connect(ctx context.Context, config Config) (*Source, error) {
-	s := &Source{closed: make(chan struct{}), logger: config.Logger}
-	s.gate = newGate(s.pending)
-	conn, err := nats.Connect(config.URLs,
-		nats.Name(config.Name),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250*time.Millisecond),
-		nats.ReconnectBufSize(-1),
-		nats.PingInterval(noPings), // their answers wait behind the gate; the dialer's keep-alive finds dead peers
-		nats.SetCustomDialer(s.gate),
+	if config.DropsReaders {
+		return connect(ctx, config, dropping)
+	}
+	return connect(ctx, config, slowing)
+}
+
+func connect(ctx context.Context, config Config, limits backpressure) (*Source, error) {
+	s := &Source{
+		config: config, dispatcher: newDispatcher(limits), back: make(chan struct{}, 1), closed: make(chan struct{}), cancel: func() {},
+		streams: map[uuid.UUID]*streamRoutes{},
+	}
+	s.dispatcher.gate.onEnd = s.outage.begin
+	conn, err := s.dial(config.Name, []nats.Option{
+		nats.PingInterval(noPings), // their answers wait behind the gate; watch asks for a sign of life
+		nats.SetCustomDialer(s.dispatcher.gate),
 		nats.ErrorHandler(s.onError),
 		nats.DisconnectErrHandler(s.onDisconnect),
-		nats.ReconnectHandler(func(c *nats.Conn) { s.logger.Info("nats connection is back", "url", c.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(s.onReconnect),
 		nats.ClosedHandler(func(*nats.Conn) { close(s.closed) }),
-	)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("connecting to NATS at %s: %w; is a NATS server listening there?", config.URLs, err)
+		return nil, err
 	}
 	s.conn = conn
-	if largest := conn.MaxPayload(); largest > config.MaxMessageBytes {
+	s.dispatcher.conn.Store(conn)
+	s.outage.end(s.outage.times)
+	if err := s.begin(ctx); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("the NATS server at %s lets messages of %d bytes through and the largest that can be stored has %d; lower its max_payload",
-			config.URLs, largest, config.MaxMessageBytes)
+		return nil, err
 	}
-	return s, ctx.Err()
+	return s, nil
 }
 
-// pending is how many bytes were received and not captured yet.
-func (s *Source) pending() int {
-	s.mu.Lock()
-	subscriptions := s.subscriptions
-	s.mu.Unlock()
-	total := 0
-	for _, sub := range subscriptions {
-		if _, bytes, err := sub.Pending(); err == nil {
-			total += bytes
-		}
-	}
-	return total
-}
-
-// onDisconnect is called without an error when we close the connection ourselves.
-func (s *Source) onDisconnect(_ *nats.Conn, err error) {
+func (s *Source) dial(name string, options []nats.Option) (*nats.Conn, error) {
+	all := append([]nats.Option{
+		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1),
+	}, options...)
+	conn, err := nats.Connect(s.config.URLs, append(all, s.config.Options...)...)
 	if err != nil {
-		s.logger.Warn("nats connection lost", "error", err)
+		return nil, fmt.Errorf("connecting to NATS at %s: %w; is a NATS server listening there?", s.config.URLs, err)
+	}
+	return conn, nil
+}
+
+// begin checks the NATS, makes the connection that answers, and starts what runs as long as the source.
+func (s *Source) begin(ctx context.Context) (err error) {
+	if largest := s.conn.MaxPayload(); largest > s.config.MaxMessageBytes {
+		return fmt.Errorf("the NATS server at %s lets messages of %d bytes through and the largest that can be stored has %d; lower its max_payload",
+			s.config.URLs, largest, s.config.MaxMessageBytes)
+	}
+	s.ends.Add(1)
+	s.outgoing, err = s.dial(s.config.Name+" answers", []nats.Option{
+		nats.ErrorHandler(s.onError), nats.ClosedHandler(func(*nats.Conn) { s.ends.Done() }), nats.FlusherTimeout(signTimeout),
+	})
+	if err != nil {
+		s.ends.Done()
+		return err
+	}
+	s.answers = newOutbox(s.outgoing, &s.counters.acksDropped)
+	go s.answers.run() // until close waits for it
+	s.dispatcher.running.Go(s.dispatcher.run)
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.tasks.Go(func() { s.watch(watching) })
+	return ctx.Err()
+}
+
+// onDisconnect is called when we close the connection ourselves, too.
+func (s *Source) onDisconnect(c *nats.Conn, err error) {
+	if !c.IsClosed() {
+		s.counters.disconnects.Add(1)
+		s.config.Logger.Warn("nats connection lost", "error", err)
+	}
+}
+
+func (s *Source) onReconnect(c *nats.Conn) {
+	s.config.Logger.Info("nats connection is back", "url", c.ConnectedUrlRedacted())
+	select {
+	case s.back <- struct{}{}:
+	default:
 	}
 }
 
@@ -101,120 +151,64 @@ func (s *Source) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if sub != nil {
 		subject = sub.Subject
 	}
-	if errors.Is(err, nats.ErrBadHeaderMsg) {
-		s.logger.Warn("a message had headers that cannot be read; it is stored without them", "subject", subject)
+	switch {
+	case errors.Is(err, nats.ErrBadHeaderMsg):
+		s.config.Logger.Warn("a message had headers that cannot be read; it is stored without them", "subject", subject)
 		return
+	case errors.Is(err, nats.ErrSlowConsumer):
+		s.mu.Lock()
+		if !s.slow.Swap(true) {
+			s.droppedFrom = time.Now().Add(-watchEvery).UnixNano()
+		}
+		s.mu.Unlock()
 	}
-	s.logger.Error("nats", "subject", subject, "error", err)
+	s.config.Logger.Error("nats", "subject", subject, "error", err)
 }
 
-// confirmTimeout is how long NATS may take to confirm a subscription.
-const confirmTimeout = 5 * time.Second
+// pending is how many bytes were received and not captured yet.
+func (s *Source) pending() int { return s.dispatcher.pending() }
 
-// Subscription is the capture of one stream.
-type Subscription struct {
-	source *Source
-	subs   []*nats.Subscription
-	done   sync.WaitGroup // one for each of subs, until its last message was captured
-	lost   atomic.Int64   // messages that the sink refused
-}
-
-// Subscribe captures what is published on the subjects into the sink. When it returns, the NATS server has confirmed it:
-// what is published from then on is captured.
-func (s *Source) Subscribe(ctx context.Context, subjects []string, sink Sink) (*Subscription, error) {
-	sub := &Subscription{source: s}
-	for _, subject := range subjects {
-		if err := sub.add(subject, sink); err != nil {
-			return nil, errors.Join(fmt.Errorf("subscribing to %q: %w", subject, err), sub.Drain(ctx))
-		}
-	}
-	confirm, cancel := context.WithTimeout(ctx, confirmTimeout)
-	defer cancel()
-	if err := s.conn.FlushWithContext(confirm); err != nil {
-		return nil, errors.Join(fmt.Errorf("subscribing: NATS did not confirm: %w", err), sub.Drain(ctx))
-	}
-	return sub, nil
-}
-
-func (sub *Subscription) add(subject string, sink Sink) error {
-	s := sub.source
-	var r recorder // used by the subscription's one goroutine
-	n, err := s.conn.Subscribe(subject, func(msg *nats.Msg) {
-		defer s.gate.done(msg.Size())
-		if names.Reserved(msg.Subject) {
-			return
-		}
-		if err := sink.Capture(r.of(msg)); err != nil {
-			sub.refused(msg, err)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if err := n.SetPendingLimits(-1, -1); err != nil { // the gate bounds what is pending
-		return errors.Join(err, n.Unsubscribe())
-	}
-	sub.done.Add(1)
-	n.SetClosedHandler(func(string) { sub.done.Done() })
-	sub.subs = append(sub.subs, n)
+func (s *Source) allRoutes() []*route {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.subscriptions = append(slices.Clip(s.subscriptions), n)
-	return nil
-}
-
-// refused counts a message that could not be stored, and tells of the first of them.
-func (sub *Subscription) refused(msg *nats.Msg, err error) {
-	if sub.lost.Add(1) == 1 {
-		sub.source.logger.Error("messages are not stored", "subject", msg.Subject, "error", err)
+	var all []*route
+	for _, stream := range s.streams {
+		all = append(all, stream.routes...)
 	}
+	return all
 }
 
-// Drain ends the capture: it unsubscribes, and returns when all that was received is captured.
-func (sub *Subscription) Drain(ctx context.Context) error {
-	var errs []error
-	for _, n := range sub.subs {
-		if err := n.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrBadSubscription) {
-			errs = append(errs, fmt.Errorf("draining %q: %w", n.Subject, err))
+// PublishMsg publishes a message that nobody has sent to this broker: it is what fans out (protocol.md 2.15). It fails while
+// NATS is away.
+func (s *Source) PublishMsg(msg *nats.Msg) error { return s.outgoing.PublishMsg(msg) }
+
+// ClientIDs are how the NATS server knows the connections.
+func (s *Source) ClientIDs() ([]uint64, error) {
+	var ids []uint64
+	for _, conn := range []*nats.Conn{s.conn, s.outgoing} {
+		id, err := conn.GetClientID()
+		if err != nil {
+			return nil, fmt.Errorf("asking NATS for the id of the connection: %w", err)
 		}
+		ids = append(ids, id)
 	}
-	drained := make(chan struct{})
-	var waiter sync.WaitGroup
-	waiter.Go(func() { sub.done.Wait(); close(drained) })
-	select {
-	case <-drained:
-		waiter.Wait()
-	case <-ctx.Done():
-		errs = append(errs, fmt.Errorf("draining: %w", context.Cause(ctx)))
-	}
-	sub.source.forget(sub.subs)
-	if n := sub.lost.Load(); n > 0 {
-		errs = append(errs, fmt.Errorf("%d messages were received and not stored", n))
-	}
-	return errors.Join(errs...)
+	return ids, nil
 }
 
-// forget stops counting what is pending for ended subscriptions.
-func (s *Source) forget(ended []*nats.Subscription) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.subscriptions = slices.DeleteFunc(slices.Clone(s.subscriptions), func(n *nats.Subscription) bool {
-		return slices.Contains(ended, n)
-	})
-}
-
-// ClientID is how the NATS server knows the connection.
-func (s *Source) ClientID() (uint64, error) {
-	id, err := s.conn.GetClientID()
-	if err != nil {
-		return 0, fmt.Errorf("asking NATS for the id of the connection: %w", err)
-	}
-	return id, nil
-}
-
-// Close closes the connection, whatever is still to come.
+// Close sends the answers that wait and closes the connections, whatever is still to come.
 func (s *Source) Close() {
-	s.gate.close()
+	s.cancel()
+	s.tasks.Wait()
+	if s.answers != nil {
+		s.answers.close()
+		if s.outgoing.IsConnected() {
+			_ = s.outgoing.FlushTimeout(signTimeout) // answers that are lost are unknown outcomes
+		}
+		s.outgoing.Close()
+	}
+	s.ends.Wait()
+	s.dispatcher.gate.close()
 	s.conn.Close()
 	<-s.closed
+	s.dispatcher.stop()
 }

@@ -168,18 +168,11 @@ func TestNotBuilt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).start()
 	for name, change := range map[string]func(*trestlev1.StreamConfig){
-		"replicas":                func(c *trestlev1.StreamConfig) { c.Replicas = proto.Int32(3) },
-		"storage":                 func(c *trestlev1.StreamConfig) { c.Storage = trestlev1.Storage_STORAGE_MEMORY },
-		"key_hash":                func(c *trestlev1.StreamConfig) { c.KeyHash = trestlev1.KeyHash_KEY_HASH_CRC32 },
-		"max_message_bytes":       func(c *trestlev1.StreamConfig) { c.MaxMessageBytes = proto.Int64(1 << 20) },
-		"queue_group":             func(c *trestlev1.StreamConfig) { c.QueueGroup = "g" },
-		"fanout":                  func(c *trestlev1.StreamConfig) { c.Fanout = proto.Bool(true) },
-		"reply":                   func(c *trestlev1.StreamConfig) { c.Reply = trestlev1.Reply_REPLY_PUBACK },
-		"require_expected_offset": func(c *trestlev1.StreamConfig) { c.RequireExpectedOffset = proto.Bool(true) },
-		"compression":             func(c *trestlev1.StreamConfig) { c.Compression = trestlev1.Codec_CODEC_ZSTD },
-		"partition_by": func(c *trestlev1.StreamConfig) {
-			c.PartitionBy = &trestlev1.PartitionBy{By: &trestlev1.PartitionBy_Subject{Subject: true}}
-		},
+		"replicas":          func(c *trestlev1.StreamConfig) { c.Replicas = proto.Int32(3) },
+		"storage":           func(c *trestlev1.StreamConfig) { c.Storage = trestlev1.Storage_STORAGE_MEMORY },
+		"key_hash":          func(c *trestlev1.StreamConfig) { c.KeyHash = trestlev1.KeyHash_KEY_HASH_CRC32 },
+		"max_message_bytes": func(c *trestlev1.StreamConfig) { c.MaxMessageBytes = proto.Int64(9 << 20) },
+		"compression":       func(c *trestlev1.StreamConfig) { c.Compression = trestlev1.Codec_CODEC_ZSTD },
 	} {
 		config := orders()
 		change(config)

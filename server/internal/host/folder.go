@@ -69,6 +69,9 @@ func OpenFolder(fsys vfs.FS, dir, broker, fallback, cluster string) (*Folder, er
 		return nil, fmt.Errorf("locking the data folder %s: %w", dir, err)
 	}
 	f := &Folder{fs: fsys, dir: dir, lock: lock}
+	if err := f.makeRoom(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	if err := f.identify(broker, fallback, cluster); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

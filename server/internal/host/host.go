@@ -16,6 +16,8 @@ import (
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/server/internal/capture"
 	"github.com/trestlehq/trestle/server/internal/dedup"
+	"github.com/trestlehq/trestle/server/internal/fanout"
+	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
 // Config of a Host.
@@ -24,11 +26,18 @@ type Config struct {
 	Files    *commitlog.Files
 	Marks    *commitlog.Marks
 	Metadata Metadata
-	// Subscribe captures what is published on the subjects, confirmed by NATS when it returns.
-	Subscribe func(ctx context.Context, subjects []string, sink capture.Sink) (Capture, error)
+	// Subscribe captures what is published on the target's subjects, confirmed by NATS when it returns.
+	Subscribe func(ctx context.Context, target capture.Target, sink capture.Sink) (Capture, error)
+	// Publisher takes what is fanned out; nil: nothing is.
+	Publisher fanout.Publisher
+	// PublishesWithoutUs says that messages may be published while this broker is down, as with a NATS that is not embedded:
+	// each start begins with a gap.
+	PublishesWithoutUs bool
 	// RaftID names this broker's metadata; ClientAddress and PeerAddress, HOST:PORT, are what others are told.
 	RaftID, ClientAddress, PeerAddress string
 	Now                                func() time.Time
+	// Meter is told what partitions do; nil: nobody is.
+	Meter partition.Meter
 	// OnFault is called when a log has failed for good.
 	OnFault func(error)
 	Logger  *slog.Logger
@@ -47,6 +56,9 @@ type Host struct {
 	clean       uint64    // broker epoch that the last clean stop left; 0: it was not clean
 	dedup       *dedup.Budget
 	disk        *disk
+	fanned      fanout.Counters
+	opened      bool // the start is over; what begins to lead now, with a log, led before or was led elsewhere
+	producers   producerIDs
 
 	// What follows belongs to whoever reconciles: Open, then run, then Close.
 	replicas map[uuid.UUID]*replica // by partition
@@ -54,6 +66,7 @@ type Host struct {
 
 	mu       sync.Mutex
 	runs     map[uuid.UUID]running // guarded by mu
+	ticked   time.Time             // when partitions were last looked after; guarded by mu
 	progress chan struct{}         // closed when the state was looked at; guarded by mu
 
 	cancel context.CancelFunc // ends run and keep
@@ -86,6 +99,10 @@ func (h *Host) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	h.ticked = h.config.Now()
+	h.disk.look()
+	h.tickBallast()
+	h.opened = true
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h.cancel = cancel
 	h.tasks.Go(func() { h.run(running) })

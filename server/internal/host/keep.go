@@ -15,17 +15,24 @@ const (
 	// emptyTrash is how often the trash is looked through, and trashAge how long something stays in it.
 	emptyTrash = time.Minute
 	trashAge   = time.Hour
+	// restFiles is how often files that were not used since the last time are closed.
+	restFiles = 15 * time.Second
 )
 
 // keep does what time brings about until ctx ends.
 func (h *Host) keep(ctx context.Context) {
-	second, minute := time.NewTicker(tick), time.NewTicker(emptyTrash)
+	second, rest, minute := time.NewTicker(tick), time.NewTicker(restFiles), time.NewTicker(emptyTrash)
 	defer second.Stop()
+	defer rest.Stop()
 	defer minute.Stop()
 	for {
 		select {
 		case <-second.C:
 			h.tick()
+		case <-rest.C:
+			if err := h.config.Files.Rest(); err != nil {
+				h.config.Logger.Error("files were not closed in order", "error", err)
+			}
 		case <-minute.C:
 			h.emptyTrash()
 		case <-ctx.Done():
@@ -39,12 +46,16 @@ func (h *Host) keep(ctx context.Context) {
 func (h *Host) tick() {
 	now := h.config.Now()
 	h.disk.look()
+	h.tickBallast()
 	for _, runs := range h.allRunning() {
 		runs.partition.Tick(now)
 	}
 	if err := h.config.Marks.Flush(); err != nil {
 		h.config.Logger.Error("marks were not written", "error", err)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ticked = now
 }
 
 func (h *Host) allRunning() []running {

@@ -153,7 +153,8 @@ func (c captured) Drain(context.Context) error {
 	return nil
 }
 
-func (w *world) subscribe(_ context.Context, subjects []string, _ capture.Sink) (host.Capture, error) {
+func (w *world) subscribe(_ context.Context, target capture.Target, _ capture.Sink) (host.Capture, error) {
+	subjects := target.Subjects
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range subjects {

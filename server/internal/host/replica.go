@@ -12,6 +12,8 @@ import (
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/metadata"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+	"github.com/trestlehq/trestle/server/internal/capture"
+	"github.com/trestlehq/trestle/server/internal/fanout"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
@@ -45,6 +47,9 @@ type replica struct {
 	mode      trestlev1.Mode
 	revision  uint64             // of the configuration that it runs with
 	captures  map[string]Capture // by subject
+	capturing capture.Live       // settings of the captures
+	fanout    *fanout.Fanout     // nil: nothing is fanned out
+	since     int64              // when it began to lead, if messages may have been published since; unix nanoseconds
 }
 
 // segmentSettings are those that a log keeps as long as it is open.
@@ -90,9 +95,14 @@ func (h *Host) lead(ctx context.Context, r *replica, w *wanted) error {
 			return err
 		}
 	}
-	if last, _ := r.log.LastEpoch(); last > w.LeaderEpoch {
+	last, _ := r.log.LastEpoch()
+	if last > w.LeaderEpoch {
 		return fmt.Errorf("the log in %s was led in epoch %d, which is after epoch %d of the metadata: it is another cluster's, or the metadata is an old copy; put the one back that belongs here",
 			h.config.Folder.logDir(r.id), last, w.LeaderEpoch)
+	}
+	r.since = 0
+	if h.publishedMeanwhile() && last > 0 {
+		r.since = h.config.Now().UnixNano()
 	}
 	p, err := partition.Lead(h.partitionConfig(r, w))
 	if err != nil {
@@ -107,13 +117,17 @@ func (h *Host) partitionConfig(r *replica, w *wanted) partition.Config {
 	return partition.Config{
 		Log: r.log, Epoch: w.LeaderEpoch, Now: h.config.Now,
 		OnFault: h.config.OnFault, OnFull: h.fullTeller(w.stream.Name()), OnProblem: h.problemTeller(w.stream.Name()),
-		Settings: settings, Mode: modeOf(w.Mode), Unclean: r.unclean, Space: h.disk.space,
+		Settings: settings, Mode: modeOf(w.Mode), Unclean: r.unclean || h.publishedMeanwhile(), Space: h.disk.space, Meter: h.config.Meter,
 		Dedup: &partition.Dedup{
 			Key:    dedupKey(h.config.Metadata.State().Cluster(), w.stream.ID),
 			Budget: h.dedup, Folder: h.config.Folder.dedupDir(w.ID), SnapshotBytes: w.stream.Config.GetSegmentBytes(),
 		},
 	}
 }
+
+// publishedMeanwhile says whether messages may have been published since a partition was led last: a NATS runs on without
+// this broker, and the embedded one without this partition.
+func (h *Host) publishedMeanwhile() bool { return h.config.PublishesWithoutUs || h.opened }
 
 // makeFolder makes the folder of a partition. A mark without a log is that of a copy that is gone, which whoever gave this
 // broker the role knows; the new log begins without it.
@@ -142,8 +156,12 @@ func (h *Host) serve(ctx context.Context, r *replica, w *wanted) error {
 		r.partition.Configure(settingsOf(w.stream.Config))
 		r.revision = w.stream.Revision
 	}
+	r.capturing.Set(captureSettings(w.stream.Config))
+	if err := h.fanOut(r, w); err != nil {
+		return err
+	}
 	if w.Mode != trestlev1.Mode_MODE_ACTIVE {
-		if err := h.listen(ctx, r, nil); err != nil {
+		if err := h.listen(ctx, r, w, nil); err != nil {
 			return err
 		}
 		return r.setMode(w.Mode)
@@ -151,7 +169,7 @@ func (h *Host) serve(ctx context.Context, r *replica, w *wanted) error {
 	if err := r.setMode(w.Mode); err != nil {
 		return err
 	}
-	return h.listen(ctx, r, listens(w.stream, w.Number))
+	return h.listen(ctx, r, w, listens(w.stream, w.Number))
 }
 
 func (r *replica) setMode(m trestlev1.Mode) error {
@@ -167,7 +185,7 @@ func (r *replica) setMode(m trestlev1.Mode) error {
 
 // listen makes the replica capture those subjects and no others. New ones come first: a message may be recorded twice
 // while subjects that overlap change, and none is missed.
-func (h *Host) listen(ctx context.Context, r *replica, subjects []string) error {
+func (h *Host) listen(ctx context.Context, r *replica, w *wanted, subjects []string) error {
 	if r.captures == nil {
 		r.captures = map[string]Capture{}
 	}
@@ -175,11 +193,14 @@ func (h *Host) listen(ctx context.Context, r *replica, subjects []string) error 
 		if r.captures[subject] != nil {
 			continue
 		}
-		c, err := h.config.Subscribe(ctx, []string{subject}, r.partition)
+		c, err := h.config.Subscribe(ctx, h.target(r, w, subject), r.partition)
 		if err != nil {
 			return err
 		}
 		r.captures[subject] = c
+	}
+	if len(subjects) > 0 {
+		r.since = 0
 	}
 	var errs []error
 	for subject, c := range r.captures {
@@ -191,13 +212,23 @@ func (h *Host) listen(ctx context.Context, r *replica, subjects []string) error 
 	return errors.Join(errs...)
 }
 
+// target is what a replica listens on with one of its subjects.
+func (h *Host) target(r *replica, w *wanted, subject string) capture.Target {
+	by, shared := sharingOf(w.stream.Config)
+	return capture.Target{
+		UUID: w.stream.ID, Partition: w.Number, Subjects: []string{subject}, Group: w.stream.Config.GetQueueGroup(),
+		Shared: shared, By: by, Settings: &r.capturing, Secret: fanout.SecretOf(h.config.Metadata.State().Cluster().Secret), Since: r.since,
+	}
+}
+
 // standDown ends the role: what was received is stored first, and who waits is answered. The log is closed with it.
 func (h *Host) standDown(ctx context.Context, r *replica) error {
 	if r.partition == nil {
 		return nil
 	}
 	h.put(r.id, running{})
-	err := errors.Join(h.listen(ctx, r, nil), r.partition.Close())
+	r.endFanout()
+	err := errors.Join(h.listen(ctx, r, nil, nil), r.partition.Close())
 	r.unclean = err != nil
 	r.partition, r.epoch, r.revision, r.captures = nil, 0, 0, nil
 	return err

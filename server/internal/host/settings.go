@@ -11,10 +11,15 @@ import (
 
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/metadata"
+	"github.com/trestlehq/trestle/metadata/names"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+	"github.com/trestlehq/trestle/server/internal/capture"
 	"github.com/trestlehq/trestle/server/internal/dedup"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
+
+// recordOverhead is what a record may have besides key, value and headers.
+const recordOverhead = names.MaxSubjectLength + 64
 
 // MaxMessageBytes is the largest message of a stream.
 const MaxMessageBytes = 8 << 20
@@ -29,13 +34,8 @@ func checkBuilt(c *trestlev1.StreamConfig) error {
 		{fmt.Sprintf("replicas = %d", c.GetReplicas()), c.GetReplicas() > 1},
 		{"storage = " + c.GetStorage().String(), c.GetStorage() == trestlev1.Storage_STORAGE_MEMORY},
 		{"key_hash = " + c.GetKeyHash().String(), c.GetKeyHash() == trestlev1.KeyHash_KEY_HASH_CRC32},
-		{fmt.Sprintf("max_message_bytes = %d", c.GetMaxMessageBytes()), c.MaxMessageBytes != nil && c.GetMaxMessageBytes() != MaxMessageBytes},
-		{"queue_group", c.GetQueueGroup() != ""},
-		{"fanout", c.GetFanout()},
-		{"reply = " + c.GetReply().String(), c.GetReply() == trestlev1.Reply_REPLY_PUBACK},
-		{"require_expected_offset", c.GetRequireExpectedOffset()},
+		{fmt.Sprintf("max_message_bytes = %d", c.GetMaxMessageBytes()), c.GetMaxMessageBytes() > MaxMessageBytes},
 		{"compression", c.GetCompression() != trestlev1.Codec_CODEC_UNSPECIFIED},
-		{"partition_by", c.GetPartitionBy() != nil},
 	} {
 		if f.asked {
 			return &UnimplementedError{Feature: f.feature}
@@ -50,7 +50,7 @@ func listens(s metadata.Stream, number int32) []string {
 	if s.Internal {
 		return nil
 	}
-	if number == 0 {
+	if _, shared := sharingOf(s.Config); number == 0 || shared {
 		return s.Config.GetSubjects()
 	}
 	extended := make([]string, 0, len(s.Config.GetSubjects()))
@@ -58,6 +58,27 @@ func listens(s metadata.Stream, number int32) []string {
 		extended = append(extended, subject+"."+strconv.Itoa(int(number)))
 	}
 	return extended
+}
+
+// captureSettings are what the capture of a stream heeds.
+func captureSettings(c *trestlev1.StreamConfig) capture.Settings {
+	return capture.Settings{
+		Stream: c.GetName(), Partitions: c.GetPartitions(), MaxMessageBytes: c.GetMaxMessageBytes(),
+		ExpectedOffsets: c.GetRequireExpectedOffset(), PubAck: c.GetReply() == trestlev1.Reply_REPLY_PUBACK,
+	}
+}
+
+// sharingOf says by what a stream shares out what is published on its subjects, if its partitions do share them.
+func sharingOf(c *trestlev1.StreamConfig) (by capture.Sharing, shared bool) {
+	switch by := c.GetPartitionBy().GetBy().(type) {
+	case *trestlev1.PartitionBy_Subject:
+		return capture.Sharing{Subject: true}, true
+	case *trestlev1.PartitionBy_Token:
+		return capture.Sharing{Token: int(by.Token)}, true
+	case *trestlev1.PartitionBy_Header:
+		return capture.Sharing{Header: by.Header}, true
+	}
+	return capture.Sharing{}, false
 }
 
 // How a compacted stream is compacted. Tombstones stay a day after they became compactable (protocol.md 1.15).
@@ -74,6 +95,9 @@ func settingsOf(c *trestlev1.StreamConfig) partition.Settings {
 			Age: c.GetRetainAge().AsDuration(), Bytes: c.GetRetainBytes(), Messages: c.GetRetainMessages(),
 		},
 		DedupWindow: c.GetDedupWindow().AsDuration(),
+	}
+	if largest := c.GetMaxMessageBytes(); largest > 0 {
+		s.MaxRecordBytes = largest + recordOverhead
 	}
 	switch c.GetSync() {
 	case trestlev1.Sync_SYNC_INTERVAL:

@@ -13,10 +13,13 @@ type Captured struct {
 	// OnAck is called once the record is committed, or was found to be stored before, or is refused. It is called from a
 	// goroutine of the partition, and must not block.
 	OnAck func(Ack, error)
+	// NoWait says that a record for which too much is waiting becomes part of a gap ring_overflow, without an error, instead of
+	// blocking.
+	NoWait bool
 }
 
 // Capture adds a record that came from NATS. The bytes of the record are copied. It blocks while too much is waiting to
-// be appended. A record for which the disk has no room, in the eyes of the disk guard, becomes part of a gap, without an
+// be appended, unless NoWait is set. A record for which the disk has no room, in the eyes of the disk guard, becomes part of a gap, without an
 // error.
 func (p *Partition) Capture(r *batch.Record) error { return p.CaptureWith(r, Captured{}) }
 
@@ -28,6 +31,14 @@ func (p *Partition) CaptureWith(r *batch.Record, c Captured) error {
 	}
 	p.mu.Lock()
 	for p.queue.bytes >= maxQueuedBytes && p.capturesLocked() == nil && p.missingLocked() == nil {
+		if c.NoWait {
+			p.overflowLocked()
+			p.mu.Unlock()
+			if c.OnAck != nil {
+				c.OnAck(Ack{}, fmt.Errorf("not stored: %w", ErrTooManyInFlight))
+			}
+			return nil
+		}
 		p.queue.room.Wait()
 	}
 	if err := p.capturesLocked(); err != nil {
@@ -47,6 +58,17 @@ func (p *Partition) CaptureWith(r *batch.Record, c Captured) error {
 	p.startLocked()
 	p.mu.Unlock()
 	return nil
+}
+
+// overflowLocked counts a captured record for which there was no room. The gap stands behind what is queued already: where
+// the record would be (protocol.md 2.8).
+func (p *Partition) overflowLocked() {
+	now := p.config.Now().UnixNano()
+	gap := batch.Gap{Cause: batch.GapRingOverflow, FromTime: now, ToTime: now, AtLeast: 1, Counted: true}
+	if !p.queue.miss(gap) {
+		p.gaps.Add(gap, "")
+	}
+	p.startLocked()
 }
 
 // capturesLocked says why nothing is captured, if nothing is.

@@ -63,6 +63,8 @@ type Config struct {
 	Settings Settings
 	// Dedup is what is needed to know message ids and producers again; nil: neither is looked at.
 	Dedup *Dedup
+	// Meter is told what happens; nil: nobody is.
+	Meter Meter
 	// Codec unpacks batches of a log that packs them, where a reader wants part of one.
 	Codec commitlog.Codec
 	// Mode to begin with.
@@ -95,6 +97,7 @@ type Partition struct {
 	stop   chan struct{}  // closed when the partition closes: ends waiting for a full disk
 	upkeep upkeep
 	memory memory // its lock comes before mu
+	meter  Meter
 	// lastTry says that the disk was found full while the partition closes. Only the writing goroutine uses it.
 	lastTry bool
 
@@ -130,6 +133,9 @@ func Lead(config Config) (*Partition, error) {
 		stop: make(chan struct{}), changed: make(chan struct{}),
 	}
 	p.queue.room.L = &p.mu
+	if p.meter = config.Meter; p.meter == nil {
+		p.meter = unmetered{}
+	}
 	p.upkeep.begin()
 	p.growing.begin()
 	if err := p.remember(); err != nil {
@@ -187,6 +193,8 @@ type State struct {
 	LastGap *batch.Gap
 	// DedupWindow is the window that is kept in truth: shorter than the setting while memory is short.
 	DedupWindow time.Duration
+	// QueuedBytes wait to be appended.
+	QueuedBytes int
 }
 
 // State as of now.
@@ -203,7 +211,7 @@ func (p *Partition) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Fault = cmp.Or(p.fault, p.full, p.guarded, p.damage)
-	s.Mode, s.Gaps, s.LastGap = p.mode, p.gapsWritten, p.lastGap
+	s.Mode, s.Gaps, s.LastGap, s.QueuedBytes = p.mode, p.gapsWritten, p.lastGap, p.queue.bytes
 	return s
 }
 
@@ -276,7 +284,18 @@ func (p *Partition) failed(err error) {
 // Publish appends a batch and answers when it is as safe as it asks for. When ctx ends first, the batch may be stored or
 // not: ErrOutcomeUnknown. What was stored before is answered with where it is, also by a partition that takes nothing new.
 func (p *Partition) Publish(ctx context.Context, b Batch) (Ack, error) {
-	pub, err := p.newPublication(&b)
+	begun := time.Now()
+	ack, err := p.publish(ctx, &b)
+	if err != nil {
+		p.meter.Refused()
+		return Ack{}, err
+	}
+	p.meter.Acked(time.Since(begun))
+	return ack, nil
+}
+
+func (p *Partition) publish(ctx context.Context, b *Batch) (Ack, error) {
+	pub, err := p.newPublication(b)
 	if err != nil {
 		return Ack{}, err
 	}
@@ -312,6 +331,8 @@ func (p *Partition) refusalLocked(pub *publication) error {
 		return p.mode.refusal()
 	case p.guarded != nil:
 		return p.guarded
+	case p.settings.MaxRecordBytes > 0 && int64(pub.largest) > p.settings.MaxRecordBytes:
+		return &TooLargeError{SizeBytes: int64(pub.largest), LimitBytes: p.settings.MaxRecordBytes}
 	case p.full != nil && p.queue.bytes > 0: // with nothing in the queue this one finds out whether it still is
 		return p.full
 	case p.queue.bytes+len(pub.bytes) > maxQueuedBytes && p.queue.bytes > 0:

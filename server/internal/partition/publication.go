@@ -21,7 +21,15 @@ type Batch struct {
 	ProducerEpoch uint32
 	ProducerSeq   uint32
 	Expected      *int64 // offset that the first record must get; nil: whatever it is
+	LargestRecord int    // size in bytes of the largest of Records, encoded; 0: it is not looked at
 	WhenWritten   bool   // answer when the batch is written, before it is committed
+}
+
+// TooLargeError says that a record is larger than the stream takes.
+type TooLargeError struct{ SizeBytes, LimitBytes int64 }
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("a message of %d bytes is more than the %d that the stream takes; send less, or raise max_message_bytes", e.SizeBytes, e.LimitBytes)
 }
 
 // Ack says where a batch is.
@@ -98,6 +106,7 @@ func (p *pending) settle(ack Ack, err error) {
 type publication struct {
 	pending
 	bytes   []byte // the whole batch
+	largest int    // size of its largest record
 	request dedup.Request
 	// refusal is why the batch cannot be stored now; it is answered nevertheless if it was stored before.
 	refusal error
@@ -117,6 +126,7 @@ func (p *Partition) newPublication(b *Batch) (*publication, error) {
 	pub := &publication{
 		pending: pending{settled: make(chan struct{}), whenWritten: b.WhenWritten},
 		bytes:   batch.Append(make([]byte, 0, batch.HeaderSize+len(b.Records)), &h, b.Records),
+		largest: b.LargestRecord,
 		request: dedup.Request{Count: uint32(b.Count), ExpectedOffset: b.Expected},
 	}
 	d := p.config.Dedup

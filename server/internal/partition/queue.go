@@ -24,6 +24,8 @@ type queue struct {
 type capturedBatch struct {
 	batch.Builder
 	notes []note // by rising index
+	// missing are records for which there was no room behind these; nil: none.
+	missing *batch.Gap
 }
 
 // note is what is to be known of a captured record that is more than bytes to store.
@@ -55,6 +57,25 @@ func (q *queue) addRecord(r *batch.Record, n note) {
 	}
 	q.open.Append(r)
 	q.bytes += q.open.Size() - before
+}
+
+// miss adds to what is missing behind the captured records that are queued, and says false if none are.
+func (q *queue) miss(gap batch.Gap) bool {
+	if q.open != nil {
+		q.full = append(q.full, q.open)
+		q.open = nil
+	}
+	if len(q.full) == 0 {
+		return false
+	}
+	last := q.full[len(q.full)-1]
+	if last.missing == nil {
+		last.missing = &gap
+		return true
+	}
+	last.missing.ToTime = max(last.missing.ToTime, gap.ToTime)
+	last.missing.AtLeast += gap.AtLeast
+	return true
 }
 
 func (q *queue) builder() *capturedBatch {
@@ -121,7 +142,7 @@ func (q *queue) done(publications []*publication, captured []*capturedBatch) {
 		q.bytes -= b.Size()
 		if len(q.spare) < maxSpare && b.Size() <= MaxBatchBytes {
 			clear(b.notes)
-			b.notes = b.notes[:0]
+			b.notes, b.missing = b.notes[:0], nil
 			q.spare = append(q.spare, b)
 		}
 	}

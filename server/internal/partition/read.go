@@ -88,6 +88,7 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			return Chunk{}, err
 		}
 		if r.next = max(r.next, run.End.Offset); len(batches) > 0 {
+			r.partition.meter.Read(len(batches))
 			return Chunk{Batches: batches, HighWatermark: committed.Offset, LogStart: r.partition.log.Start()}, nil
 		}
 	}

@@ -40,6 +40,8 @@ type Settings struct {
 	// DedupWindow is how long, in append time, a message id is stored once; 0: ids are not looked at. It takes a
 	// Config.Dedup.
 	DedupWindow time.Duration
+	// MaxRecordBytes is the size of the largest record that Publish takes, as Batch.LargestRecord counts it; 0: any.
+	MaxRecordBytes int64
 }
 
 func (s *Settings) syncEvery() time.Duration {

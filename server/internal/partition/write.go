@@ -76,6 +76,11 @@ func (p *Partition) appended(w *work, pl *plan) {
 		}
 		p.waiting = append(p.waiting, waiting)
 	}
+	for _, c := range w.captured {
+		if c.missing != nil {
+			p.gaps.Add(*c.missing, "")
+		}
+	}
 	p.queue.done(w.publications, w.captured)
 	if size > 0 && p.settings.Sync != SyncNone {
 		p.startSyncLocked()
@@ -85,6 +90,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 		p.memory.appended(pl)
 		p.keepSnapshot(int64(size))
 	}
+	p.measured(w, pl, size)
 	for _, one := range written {
 		one.settle(one.ack, nil)
 	}

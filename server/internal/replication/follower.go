@@ -184,6 +184,9 @@ func (f *Follower) Truncated(end commitlog.Position, last Name) {
 	f.Disconnected()
 	f.end, f.durable, f.last = end, end, last
 	f.compacted = min(f.compacted, end.Seq)
+	if end.Before(f.committed) && !mutant("replication-rewritten-batch-named") {
+		f.compacted = end.Seq // what is committed may have been compacted here since this began to follow
+	}
 	if end.Before(f.committed) || f.restarts {
 		// What the leader no longer has because it expired was committed.
 		f.committed = end

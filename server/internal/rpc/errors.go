@@ -30,6 +30,16 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s has %d bytes and the limit is %d; send it in smaller parts", e.What, e.SizeBytes, e.LimitBytes)
 }
 
+// LimitError says that there is as much of something as the broker takes on at one time.
+type LimitError struct {
+	What  string
+	Limit int
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the broker has %d %s, as many as it takes on; end some, or ask another broker", e.Limit, e.What)
+}
+
 // mapping says how an error of a room below is told to clients.
 type mapping struct {
 	code   codes.Code
@@ -70,14 +80,24 @@ func classify(err error) mapping {
 		{host.ErrNoMetadataLeader, codes.Unavailable, "NO_METADATA_LEADER", ""},
 		{host.ErrMetadataStopped, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
 		{metadata.ErrLaterVersion, codes.Unimplemented, "UNIMPLEMENTED", ""},
+		{metadata.ErrSnapshotLater, codes.Unimplemented, "UNIMPLEMENTED", ""},
+		{metadata.ErrSnapshotCorrupt, codes.DataLoss, "CORRUPT_DATA", ""},
+		{host.ErrStreamNotFound, codes.NotFound, "STREAM_NOT_FOUND", ""},
+		{partition.ErrSequenceGap, codes.FailedPrecondition, "SEQUENCE_GAP", ""},
+		{partition.ErrFenced, codes.FailedPrecondition, "FENCED", ""},
 		{errStopping, codes.Unavailable, "SHUTTING_DOWN", ""},
 		{partition.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
 		{commitlog.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", "the broker is stopping"},
 		{partition.ErrPaused, codes.FailedPrecondition, "PAUSED", ""},
 		{partition.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY", ""},
 		{partition.ErrTooManyInFlight, codes.ResourceExhausted, "TOO_MANY_IN_FLIGHT", ""},
+		{partition.ErrCompacted, codes.OutOfRange, "OFFSET_GONE", ""},
 		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL", "the disk of the broker is full; make room there and publish again"},
 		{commitlog.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY", ""},
+		{commitlog.ErrNewer, codes.Unimplemented, "UNIMPLEMENTED", "the partition was written by a later version of the broker; run that version"},
+		{commitlog.ErrNoCodec, codes.Unimplemented, "UNIMPLEMENTED", ""},
+		{commitlog.ErrNoKey, codes.Unavailable, "PARTITION_FAILED", ""},
+		{commitlog.ErrWrongKey, codes.Unavailable, "PARTITION_FAILED", ""},
 		{commitlog.ErrFault, codes.Unavailable, "PARTITION_FAILED", "the log of the partition has failed and the broker ends; its own log says why"},
 		{context.Canceled, codes.Canceled, "CANCELED", ""},
 		{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", ""},
@@ -93,48 +113,35 @@ func classifyTyped(err error) (mapping, bool) {
 	if m, ok := classifyStream(err); ok {
 		return m, true
 	}
+	if m, ok := classifyStored(err); ok {
+		return m, true
+	}
 	var (
 		invalid       *host.InvalidError
 		unimplemented *host.UnimplementedError
 		name          *names.Error
 		config        *metadata.ConfigError
-		wrongOffset   *partition.WrongOffsetError
-		outOfRange    *commitlog.RangeError
-		batchTooLarge *commitlog.TooLargeError
-		tooLarge      *TooLargeError
-		damaged       *partition.DamagedError
+		request       *RequestError
 	)
 	switch {
 	case errors.As(err, &invalid):
-		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": invalid.Field}}, true
+		return invalidField(invalid.Field), true
+	case errors.As(err, &request):
+		return invalidField("request"), true
 	case errors.As(err, &config):
-		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": config.Field}}, true
+		return invalidField(config.Field), true
 	case errors.As(err, &name):
-		return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": name.Kind, "name": fmt.Sprintf("%q", name.Name)}}, true
+		m := invalidField(name.Kind)
+		m.names["name"] = fmt.Sprintf("%q", name.Name)
+		return m, true
 	case errors.As(err, &unimplemented):
 		return mapping{code: codes.Unimplemented, reason: "UNIMPLEMENTED", names: map[string]string{"feature": unimplemented.Feature}}, true
-	case errors.As(err, &wrongOffset):
-		return mapping{code: codes.FailedPrecondition, reason: "WRONG_OFFSET", names: map[string]string{
-			"expected": number(wrongOffset.Expected), "next_offset": number(wrongOffset.Next),
-		}}, true
-	case errors.As(err, &outOfRange):
-		return mapping{code: codes.OutOfRange, reason: rangeReason(outOfRange), names: map[string]string{
-			"offset": number(outOfRange.Offset), "log_start": number(outOfRange.LogStart), "next_offset": number(outOfRange.NextOffset),
-		}}, true
-	case errors.As(err, &batchTooLarge):
-		return mapping{code: codes.ResourceExhausted, reason: "TOO_LARGE", names: map[string]string{
-			"offset": number(batchTooLarge.Offset), "bytes": number(batchTooLarge.SizeBytes),
-		}}, true
-	case errors.As(err, &tooLarge):
-		return mapping{code: codes.InvalidArgument, reason: "TOO_LARGE", names: map[string]string{
-			"bytes": number(tooLarge.SizeBytes), "limit": number(tooLarge.LimitBytes),
-		}}, true
-	case errors.As(err, &damaged):
-		return mapping{code: codes.DataLoss, reason: "CORRUPT_DATA", names: map[string]string{
-			"offset": number(damaged.Offset), "next_good_offset": number(damaged.NextGood),
-		}}, true
 	}
 	return mapping{}, false
+}
+
+func invalidField(field string) mapping {
+	return mapping{code: codes.InvalidArgument, reason: "INVALID_ARGUMENT", names: map[string]string{"field": field}}
 }
 
 // classifyStream finds the mapping of errors about streams and their partitions.
@@ -173,42 +180,11 @@ func classifyStream(err error) (mapping, bool) {
 	return mapping{}, false
 }
 
-func rangeReason(e *commitlog.RangeError) string {
-	if e.Offset < e.LogStart {
-		return "OFFSET_GONE"
-	}
-	return "OFFSET_BEYOND_END"
-}
-
 func modeReason(e *host.ModeError) string {
 	if e.ReadOnly {
 		return "READ_ONLY"
 	}
 	return "PAUSED"
-}
-
-// codeOfRefusal is the code of a refused command; its reason is told as it is.
-func codeOfRefusal(reason metadata.Reason) codes.Code {
-	switch reason {
-	case metadata.ReasonInvalid:
-		return codes.InvalidArgument
-	case metadata.ReasonStreamNotFound, metadata.ReasonPartitionNotFound, metadata.ReasonGroupNotFound, metadata.ReasonBrokerNotFound:
-		return codes.NotFound
-	case metadata.ReasonStreamExists, metadata.ReasonGroupExists:
-		return codes.AlreadyExists
-	case metadata.ReasonInternalStream:
-		return codes.PermissionDenied
-	case metadata.ReasonStaleRevision, metadata.ReasonUUIDInUse:
-		return codes.Aborted
-	case metadata.ReasonLimit:
-		return codes.ResourceExhausted
-	case metadata.ReasonNotInitialized:
-		return codes.Unavailable
-	case metadata.ReasonMalformed, metadata.ReasonReplayed:
-		return codes.Internal
-	default: // another state of the cluster is needed
-		return codes.FailedPrecondition
-	}
 }
 
 func number[N int | int32 | int64](n N) string { return strconv.FormatInt(int64(n), 10) }

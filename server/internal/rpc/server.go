@@ -14,15 +14,11 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/trestlehq/trestle/metadata"
 	"github.com/trestlehq/trestle/proto/codec"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
-	"github.com/trestlehq/trestle/server/internal/host"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
-
-// maxRequestBytes is the largest request that is read. It is above the largest that is accepted, so that one that is
-// somewhat too large is told by how much.
-const maxRequestBytes = 2 * host.MaxMessageBytes
 
 // Streams is what the services need of the streams of a broker.
 type Streams interface {
@@ -30,6 +26,8 @@ type Streams interface {
 	Update(ctx context.Context, config *trestlev1.StreamConfig, revision uint64) (*trestlev1.StreamState, error)
 	Delete(ctx context.Context, name string) error
 	SetMode(ctx context.Context, name string, mode trestlev1.Mode, partitions []int32) (*trestlev1.StreamState, error)
+	// Get returns the stream of that name.
+	Get(name string) (metadata.Stream, error)
 	Describe(name string) (*trestlev1.StreamState, error)
 	List(glob, after string, limit int) ([]*trestlev1.StreamState, error)
 	// PartitionOf returns a partition to be read.
@@ -38,16 +36,28 @@ type Streams interface {
 	Publishable(name string, id int32) (p *partition.Partition, subjects []string, err error)
 }
 
+// Producers gives out producer ids.
+type Producers interface {
+	// NewProducer returns one that nobody else gets.
+	NewProducer(ctx context.Context) (uint64, error)
+}
+
 // Config of a Server.
 type Config struct {
-	Streams Streams
-	Logger  *slog.Logger
+	Streams   Streams
+	Producers Producers
+	Cursors   Cursors
+	Metadata  Metadata
+	Identity  Identity
+	Limits    Limits
+	Logger    *slog.Logger
 }
 
 // Server is the gRPC server of a broker.
 type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
+	log    *logService
 	ending context.CancelCauseFunc // ends the streams of readers
 	done   chan error
 }
@@ -67,15 +77,30 @@ func Serve(listener net.Listener, config Config) *Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	trestlev1.RegisterStreamServiceServer(s.grpc, &streamService{streams: config.Streams})
-	registerLogService(s.grpc, &logService{streams: config.Streams, running: running})
-	healthpb.RegisterHealthServer(s.grpc, s.health)
-	for _, name := range []string{"", trestlev1.StreamService_ServiceDesc.ServiceName, trestlev1.LogService_ServiceDesc.ServiceName} {
-		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
-	}
+	s.register(running, &config)
 	reflection.Register(s.grpc)
 	go func() { s.done <- s.grpc.Serve(listener) }()
 	return s
+}
+
+// register adds the services, which are ready: a broker listens for calls once it captures and serves.
+func (s *Server) register(running context.Context, config *Config) {
+	cursors := &cursorService{streams: config.Streams, cursors: config.Cursors}
+	books := newLedger(config.Limits)
+	s.log = &logService{streams: config.Streams, producers: config.Producers, cursors: cursors, ledger: books, running: running}
+	registerLogService(s.grpc, s.log)
+	s.grpc.RegisterService(readable(trestlev1.StreamService_ServiceDesc), &streamService{streams: config.Streams})
+	s.grpc.RegisterService(readable(trestlev1.CursorService_ServiceDesc), cursors)
+	s.grpc.RegisterService(readable(trestlev1.ServerService_ServiceDesc), &serverService{
+		identity: config.Identity, metadata: config.Metadata, limits: books.limits, running: running,
+	})
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+	for _, service := range []grpc.ServiceDesc{
+		trestlev1.LogService_ServiceDesc, trestlev1.StreamService_ServiceDesc, trestlev1.CursorService_ServiceDesc, trestlev1.ServerService_ServiceDesc,
+	} {
+		s.health.SetServingStatus(service.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	}
 }
 
 // patience is how long calls that are under way may take to end when the broker stops. A reader who does not read never
@@ -99,5 +124,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.grpc.Stop()
 		<-graceful
 	}
-	return <-s.done
+	s.log.receiving.Wait()
+	if err := <-s.done; !errors.Is(err, grpc.ErrServerStopped) { // stopped before it served
+		return err
+	}
+	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/trestlehq/trestle/server/internal/host"
 )
 
-// Sizes of a page of streams.
+// Sizes of a page of a list.
 const (
 	defaultPage = 100
 	maxPage     = 1000
@@ -65,12 +65,9 @@ func (s *streamService) GetStream(_ context.Context, req *trestlev1.GetStreamReq
 
 // ListStreams describes streams, a page at a time. The token of a page is the name of the last stream before it.
 func (s *streamService) ListStreams(_ context.Context, req *trestlev1.ListStreamsRequest) (*trestlev1.ListStreamsResponse, error) {
-	size := int(req.GetPageSize())
-	switch {
-	case size == 0:
-		size = defaultPage
-	case size < 0 || size > maxPage:
-		return nil, toStatus(&host.InvalidError{Field: "page_size", Problem: fmt.Sprintf("is %d; use 1 to %d", size, maxPage)})
+	size, err := pageSize(req.GetPageSize())
+	if err != nil {
+		return nil, toStatus(err)
 	}
 	streams, err := s.streams.List(req.GetGlob(), req.GetPageToken(), size)
 	if err != nil {
@@ -81,4 +78,16 @@ func (s *streamService) ListStreams(_ context.Context, req *trestlev1.ListStream
 		page.NextPageToken = streams[size-1].GetConfig().GetName()
 	}
 	return page, nil
+}
+
+// pageSize is how many entries a page is to have.
+func pageSize(asked int32) (int, error) {
+	switch {
+	case asked == 0:
+		return defaultPage, nil
+	case asked < 0 || asked > maxPage:
+		return 0, &host.InvalidError{Field: "page_size", Problem: fmt.Sprintf("is %d; use 1 to %d", asked, maxPage)}
+	default:
+		return int(asked), nil
+	}
 }

@@ -247,7 +247,7 @@ func (b *broker) register() {
 	command := &clusterv1.RegisterBroker{
 		Name: b.name, Incarnation: b.incarnation[:], Storage: b.storage[:], RaftId: b.name + "@1",
 		ClientAddress: b.name + ":1", PeerAddress: b.name + ":2",
-		PreviousEpoch: known.Epoch, CleanEpoch: b.clean, MinFeatureLevel: 1, MaxFeatureLevel: 1,
+		PreviousEpoch: known.Epoch, CleanEpoch: b.clean, MinFeatureLevel: 1, MaxFeatureLevel: 1, StateIndex: b.state.Index(),
 	}
 	for _, id := range sortedIDs(b.replicas) {
 		command.Reports = append(command.Reports, b.replicas[id].report())
@@ -330,6 +330,7 @@ func (b *broker) heartbeatAnswered(sent int64) {
 	for _, id := range sortedIDs(b.replicas) {
 		if r := b.replicas[id]; r.leader != nil {
 			r.leader.Heartbeat(sent)
+			b.w.oracle.leases(r)
 		}
 	}
 }

@@ -167,7 +167,8 @@ func (c *control) fence() {
 	}
 }
 
-// heartbeat is a broker's sign of life; the answer tells it when it sent what was answered.
+// heartbeat is a broker's sign of life. The answer tells it when it sent what was answered, and counts once it has applied
+// what was decided by then (3.3).
 func (c *control) heartbeat(b *broker) {
 	if !c.reaches(b) || c.sessions == nil {
 		return
@@ -181,9 +182,10 @@ func (c *control) heartbeat(b *broker) {
 			return // its life is over, and it has no lease
 		}
 		c.sessions.Heard(b.name, epoch, leader.monotonic())
+		decided := uint64(len(c.entries))
 		c.w.send(leader, b, func() {
 			if b.process == process {
-				b.heartbeatAnswered(sent)
+				b.whenApplied(decided, func() { b.heartbeatAnswered(sent) })
 			}
 		})
 	})

@@ -284,6 +284,20 @@ func (o *oracle) holders(r *replica, l *ledger, to commitlog.Position) {
 	}
 }
 
+// leases checks R5 when a lease was renewed: no two leaders hold it at one moment, planned moves included.
+func (o *oracle) leases(r *replica) {
+	if !r.leader.LeaseHeld(r.b.monotonic()) {
+		return
+	}
+	for _, b := range o.w.brokers {
+		if other := b.replicas[r.id]; b != r.b && b.up && !b.paused && other != nil && other.leader != nil &&
+			other.leader.LeaseHeld(b.monotonic()) {
+			o.w.violate("R5", "%s and %s both hold the lease, in leader epochs %d and %d", r.b.name, b.name, r.leaderEpoch(), other.leaderEpoch())
+		}
+	}
+	o.w.counts["leases renewed"]++
+}
+
 // started is called when a leader moved the log start.
 func (o *oracle) started(r *replica, start int64) {
 	if l := o.ledgers[r.id]; l != nil {

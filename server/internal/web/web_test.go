@@ -3,6 +3,7 @@ package web_test
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -15,20 +16,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A broker that has failed lives and is not ready, and says why.
-func TestHealth(t *testing.T) {
+// A broker says whether it lives, whether it is ready, and why not; metrics are not for those who should have shown a
+// certificate.
+func TestAnswers(t *testing.T) {
 	t.Parallel()
+	gone := errors.New("disk gone")
 	for name, test := range map[string]struct {
-		why  error
-		path string
-		code int
-		body string
+		live, ready      error
+		needsCertificate bool
+		path             string
+		code             int
+		body             string
 	}{
-		"lives":                {nil, "/livez", http.StatusOK, "ok"},
-		"is ready":             {nil, "/readyz", http.StatusOK, "ok"},
-		"lives though failed":  {errors.New("disk gone"), "/livez", http.StatusOK, "ok"},
-		"is not ready":         {errors.New("disk gone"), "/readyz", http.StatusServiceUnavailable, "disk gone"},
-		"knows no other paths": {nil, "/metrics", http.StatusNotFound, "404"},
+		"lives":                   {path: "/livez", code: http.StatusOK, body: "ok"},
+		"is ready":                {path: "/readyz", code: http.StatusOK, body: "ok"},
+		"lives though not ready":  {ready: gone, path: "/livez", code: http.StatusOK, body: "ok"},
+		"is not ready":            {ready: gone, path: "/readyz", code: http.StatusServiceUnavailable, body: "disk gone"},
+		"does not live":           {live: gone, ready: gone, path: "/livez", code: http.StatusServiceUnavailable, body: "disk gone"},
+		"measures":                {path: "/metrics", code: http.StatusOK, body: "measured"},
+		"measures not for all":    {needsCertificate: true, path: "/metrics", code: http.StatusForbidden, body: "--tls-ca"},
+		"lives, to say it to all": {needsCertificate: true, path: "/livez", code: http.StatusOK, body: "ok"},
+		"knows no other paths":    {path: "/", code: http.StatusNotFound, body: "404"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -36,7 +44,10 @@ func TestHealth(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := web.Serve(listener, func() error { return test.why })
+			s := web.Serve(listener, web.Config{
+				Live: func() error { return test.live }, Ready: func() error { return test.ready }, NeedsCertificate: test.needsCertificate, Logger: slog.New(slog.DiscardHandler),
+				Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "measured") }),
+			})
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+test.path, nil)
 			if err != nil {
 				t.Fatal(err)

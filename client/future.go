@@ -1,0 +1,97 @@
+package client
+
+import (
+	"context"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// Future is what will have become of a message that a Producer was given.
+type Future struct {
+	parcel *parcel
+	index  int // of the message in the batch
+}
+
+// failedFuture is that of a message that was not put on its way.
+func failedFuture(err error) *Future {
+	b := &parcel{settled: make(chan struct{}), err: err}
+	close(b.settled)
+	return &Future{parcel: b}
+}
+
+// Done is closed when the message is settled: Ack returns at once then.
+func (f *Future) Done() <-chan struct{} { return f.parcel.settled }
+
+// Ack waits until the message is settled, and says where it is stored. An error means that it is not; ErrOutcomeUnknown,
+// that nobody knows; and the context's, that it is not settled yet.
+func (f *Future) Ack(ctx context.Context) (Ack, error) {
+	select {
+	case <-f.parcel.settled:
+	default:
+		select {
+		case <-f.parcel.settled:
+		case <-ctx.Done():
+			return Ack{}, ctx.Err()
+		}
+	}
+	if f.parcel.err != nil {
+		return Ack{}, f.parcel.err
+	}
+	return f.parcel.ackOf(f.index), nil
+}
+
+// parcel is a batch on its way.
+type parcel struct {
+	records []byte // encoded; nil once it is settled
+	size    int    // bytes that its records had, one by one
+	count   int    // of records
+
+	partition int32
+
+	settled chan struct{} // closed when ack and err are set
+	ack     Ack
+	err     error
+}
+
+// ackOf is the ack of one message of the batch. Its offset is -1 where that is not known.
+func (b *parcel) ackOf(index int) Ack {
+	ack := b.ack
+	ack.Duplicates, ack.DuplicatesUnknown = nil, false
+	before := 0
+	for _, d := range b.ack.Duplicates {
+		switch {
+		case d.Index == index:
+			ack.Offset, ack.Count = d.Offset, 0
+			ack.Duplicates = []Duplicate{{Offset: d.Offset}}
+			return ack
+		case d.Index < index:
+			before++
+		}
+	}
+	ack.Count = 1
+	if ack.Offset >= 0 {
+		ack.Offset += int64(index - before)
+	}
+	if b.ack.DuplicatesUnknown {
+		ack.Offset, ack.DuplicatesUnknown = -1, true
+	}
+	return ack
+}
+
+// each calls f for the messages of the batch, as they were to be stored.
+func (b *parcel) each(f func(m *Message)) {
+	records, err := batch.ParseRecords(b.records)
+	if err != nil { // they are our own
+		return
+	}
+	d := decoder{}
+	d.begin(&records, &batch.Header{})
+	for range b.count {
+		var m Message
+		if d.next(&m) != nil {
+			return
+		}
+		m.Offset, m.Partition = -1, int(b.partition)
+		f(&m)
+	}
+}

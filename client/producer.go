@@ -1,0 +1,291 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/trestlehq/trestle/proto/batch"
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+)
+
+// AckPolicy says when a message counts as published.
+type AckPolicy string
+
+// Values of AckPolicy.
+const (
+	AckPolicyAll    AckPolicy = "all"    // when every replica in sync has stored it
+	AckPolicyLeader AckPolicy = "leader" // when the partition's leader has stored it
+	AckPolicyNone   AckPolicy = "none"   // when the server has taken it
+)
+
+// ProducerConfig is how a Producer works. Its zero value is the default.
+type ProducerConfig struct {
+	// Partitioner chooses the partitions; nil: by the key, with the hash that the stream was made with.
+	Partitioner Partitioner
+	// Ack is the policy; empty: AckPolicyAll.
+	Ack AckPolicy
+	// MaxInFlight messages at most are sent and not settled; 0: 65,536.
+	MaxInFlight int
+	// MaxBufferedBytes is what they may hold together, as they are stored; 0: 64 MiB. One larger message goes alone.
+	MaxBufferedBytes int
+	// NonBlocking has Send fail with ErrTooManyInFlight where it would wait for room.
+	NonBlocking bool
+	// RetryFor is how long after the first failure a batch is sent again, as long as what fails can pass; 0: a minute.
+	RetryFor time.Duration
+	// OnError is told of each message that was not published, for those who do not look at futures. It is called before
+	// the future is settled, by Send or by a goroutine of the producer: it may not call the producer.
+	OnError func(m *Message, err error)
+}
+
+// Defaults of a ProducerConfig.
+const (
+	defaultInFlight      = 1 << 16
+	defaultBufferedBytes = 64 << 20
+	defaultRetryFor      = time.Minute
+)
+
+// Producer publishes many messages: it makes batches of them by itself, keeps their order within each partition, and
+// numbers the batches, so that one that is sent again after a broken connection is stored once. It is safe for
+// concurrent use. It needs no goroutine while it has nothing to send, and ends with Close.
+type Producer struct {
+	stream  *Stream
+	cfg     ProducerConfig
+	policy  trestlev1.AckPolicy
+	invalid error // why nothing can be sent
+
+	stopping context.Context // ends when Close waits no longer
+	stop     context.CancelFunc
+	closing  chan struct{}  // closed by Close
+	running  sync.WaitGroup // lanes that send; Add under mu and while not closed
+
+	identity identity
+
+	mu       sync.Mutex
+	closed   bool
+	lanes    []*lane       // by partition; nil until they are asked for
+	messages int           // sent and not settled
+	bytes    int           // that they hold
+	room     chan struct{} // closed when there is more; nil: nobody waits
+	failures int           // since Flush was called last
+	failure  error         // the first of them
+	scratch  batch.Record
+}
+
+// Producer makes a producer. Nothing is asked of a server until it is used.
+func (s *Stream) Producer(cfg ProducerConfig) *Producer {
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = defaultInFlight
+	}
+	if cfg.MaxBufferedBytes == 0 {
+		cfg.MaxBufferedBytes = defaultBufferedBytes
+	}
+	if cfg.RetryFor == 0 {
+		cfg.RetryFor = defaultRetryFor
+	}
+	p := &Producer{stream: s, cfg: cfg, closing: make(chan struct{})}
+	p.policy, p.invalid = cfg.check(s.name)
+	p.stopping, p.stop = context.WithCancel(context.Background())
+	return p
+}
+
+func (cfg *ProducerConfig) check(stream string) (trestlev1.AckPolicy, error) {
+	policies := map[AckPolicy]trestlev1.AckPolicy{
+		"":              trestlev1.AckPolicy_ACK_POLICY_ALL,
+		AckPolicyAll:    trestlev1.AckPolicy_ACK_POLICY_ALL,
+		AckPolicyLeader: trestlev1.AckPolicy_ACK_POLICY_LEADER,
+		AckPolicyNone:   trestlev1.AckPolicy_ACK_POLICY_NONE,
+	}
+	policy, ok := policies[cfg.Ack]
+	switch {
+	case !ok:
+		return 0, newError(reasonInvalidArgument, "producer for stream %q: Ack is %q, which is no policy; use AckPolicyAll, AckPolicyLeader or AckPolicyNone", stream, cfg.Ack)
+	case cfg.MaxInFlight < 0 || cfg.MaxBufferedBytes < 0 || cfg.RetryFor < 0:
+		return 0, newError(reasonInvalidArgument, "producer for stream %q: MaxInFlight, MaxBufferedBytes and RetryFor cannot be below 0; leave them at 0 for the defaults", stream)
+	}
+	return policy, nil
+}
+
+// Send puts a message on its way, copied, behind those that were sent to its partition before. It waits while
+// MaxInFlight or MaxBufferedBytes are reached; ctx bounds that, and not what becomes of the message then. The Future
+// says what did, also where Send could not put it on its way.
+func (p *Producer) Send(ctx context.Context, m Message) *Future {
+	f, err := p.enqueue(ctx, &m)
+	if err != nil {
+		p.report(&m, err)
+		p.mu.Lock()
+		p.noteFailure(err)
+		p.mu.Unlock()
+		return failedFuture(err)
+	}
+	return f
+}
+
+func (p *Producer) enqueue(ctx context.Context, m *Message) (*Future, error) {
+	if p.invalid != nil {
+		return nil, p.invalid
+	}
+	partition, err := p.place(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if p.closed {
+			return nil, p.errClosed()
+		}
+		new(publishing).record(&p.scratch, m)
+		size := p.scratch.Size()
+		if p.messages < p.cfg.MaxInFlight && (p.messages == 0 || p.bytes+size <= p.cfg.MaxBufferedBytes) {
+			return p.lanes[partition].add(&p.scratch, size)
+		}
+		if err := p.awaitRoom(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// place is the partition of a message. The first time it asks how many there are.
+func (p *Producer) place(ctx context.Context, m *Message) (int32, error) {
+	p.mu.Lock()
+	by, partitions := p.cfg.Partitioner, len(p.lanes)
+	p.mu.Unlock()
+	if partitions == 0 {
+		known, err := p.stream.shape(ctx)
+		if err != nil {
+			return 0, err
+		}
+		by, partitions = p.open(known), known.partitions
+	}
+	return p.stream.partitionFor(by, m, partitions)
+}
+
+// open makes the lanes, if nobody has done that yet, and returns the partitioner.
+func (p *Producer) open(known shape) Partitioner {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lanes != nil {
+		return p.cfg.Partitioner
+	}
+	for i := range known.partitions {
+		p.lanes = append(p.lanes, &lane{producer: p, partition: int32(i)})
+	}
+	if p.cfg.Partitioner == nil {
+		p.cfg.Partitioner = partitionerOf(known.hash)
+	}
+	return p.cfg.Partitioner
+}
+
+// awaitRoom is called with mu held, lets go of it while it waits, and has it again when it returns.
+func (p *Producer) awaitRoom(ctx context.Context) error {
+	if p.cfg.NonBlocking {
+		return newError(reasonTooManyInFlight, "send to stream %q: %d messages with %d bytes are on their way, as many as the producer takes on; send more slowly, or wait",
+			p.stream.name, p.messages, p.bytes)
+	}
+	if p.room == nil {
+		p.room = make(chan struct{})
+	}
+	room := p.room
+	p.mu.Unlock()
+	defer p.mu.Lock()
+	select {
+	case <-room:
+		return nil
+	case <-p.closing:
+		return p.errClosed()
+	case <-ctx.Done():
+		return fmt.Errorf("send to stream %q: wait for room: %w", p.stream.name, ctx.Err())
+	}
+}
+
+// Flush waits until every message sent so far is settled. It returns the first error of those that failed since it was
+// called last, or ctx's if that is done before.
+func (p *Producer) Flush(ctx context.Context) error {
+	for _, b := range p.lastBatches() {
+		select {
+		case <-b.settled:
+		case <-ctx.Done():
+			return fmt.Errorf("flush to stream %q: %w", p.stream.name, ctx.Err())
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	failures, failure := p.failures, p.failure
+	p.failures, p.failure = 0, nil
+	if failure == nil {
+		return nil
+	}
+	return fmt.Errorf("%d messages to stream %q failed; the first: %w", failures, p.stream.name, failure)
+}
+
+// lastBatches are those behind which nothing waits: once they are settled, so are all before them.
+func (p *Producer) lastBatches() []*parcel {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var last []*parcel
+	for _, l := range p.lanes {
+		if b := l.last(); b != nil {
+			last = append(last, b)
+		}
+	}
+	return last
+}
+
+// Close takes no more messages, and returns when all that were sent are settled, with what Flush returns. When ctx is
+// done before, those that are left are settled as what they are: not sent, or ErrOutcomeUnknown.
+func (p *Producer) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.closing)
+	}
+	p.mu.Unlock()
+	err := p.Flush(ctx)
+	p.stop()
+	p.running.Wait()
+	return err
+}
+
+func (p *Producer) errClosed() error {
+	return newError(reasonClosed, "producer for stream %q: it is closed", p.stream.name)
+}
+
+// settle says what became of a batch, and makes room.
+func (p *Producer) settle(b *parcel, ack Ack, err error) {
+	b.ack, b.err = ack, err
+	if err != nil {
+		b.each(func(m *Message) { p.report(m, err) })
+	}
+	p.mu.Lock()
+	p.messages -= b.count
+	p.bytes -= b.size
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+	for range b.count {
+		p.noteFailure(err)
+	}
+	p.mu.Unlock()
+	b.records = nil
+	close(b.settled)
+}
+
+// noteFailure is called with mu held.
+func (p *Producer) noteFailure(err error) {
+	if err == nil {
+		return
+	}
+	p.failures++
+	if p.failure == nil {
+		p.failure = err
+	}
+}
+
+func (p *Producer) report(m *Message, err error) {
+	if p.cfg.OnError != nil {
+		p.cfg.OnError(m, err)
+	}
+}

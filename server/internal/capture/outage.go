@@ -1,0 +1,162 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trestlehq/trestle/proto/batch"
+)
+
+// How the connection is watched.
+const (
+	watchEvery = time.Second
+	// silence is how long nothing may come from a NATS that is asked for a sign of life after that, and signTimeout how long
+	// it may take for one.
+	silence     = 2 * time.Second
+	signTimeout = 2 * time.Second
+	// signsMissed is after how many a connection is given up.
+	signsMissed = 2
+)
+
+// outage is the time in which this broker may not have heard what was published.
+type outage struct {
+	mu    sync.Mutex
+	open  bool
+	from  int64  // until when everything was heard, unix nanoseconds
+	held  bool   // messages may have been lost that NATS kept for us while we did not read
+	times uint64 // how often a connection ended
+}
+
+// begin opens the outage, or lets it go on.
+func (o *outage) begin(until int64, held bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.times++
+	if !o.open {
+		o.open, o.from, o.held = true, until, held
+		return
+	}
+	o.from, o.held = min(o.from, until), o.held || held
+}
+
+// gap is the outage up to now, if there is one.
+func (o *outage) gap(now int64) (gap batch.Gap, times uint64, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	gap = batch.Gap{Cause: batch.GapNATSDisconnected, FromTime: o.from, ToTime: max(now, o.from)}
+	if o.held {
+		gap.Cause = batch.GapNATSDropped
+	}
+	return gap, o.times, o.open
+}
+
+// end closes the outage, if no connection has ended since it was asked for.
+func (o *outage) end(times uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.times != times {
+		return false
+	}
+	o.open = false
+	return true
+}
+
+// watch keeps an eye on the connection until ctx ends: it closes outages, asks a silent NATS for a sign of life, and asks
+// nats.go what it dropped.
+func (s *Source) watch(ctx context.Context) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	missed := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-s.back:
+		}
+		s.tellDropped()
+		if _, _, open := s.outage.gap(0); open {
+			s.closeOutage(ctx)
+			missed = 0
+			continue
+		}
+		missed = s.askForSign(ctx, missed)
+	}
+}
+
+// closeOutage writes the gap once NATS has confirmed that everything is subscribed to again.
+func (s *Source) closeOutage(ctx context.Context) {
+	_, times, _ := s.outage.gap(0)
+	if !s.conn.IsConnected() || s.confirm(ctx, signTimeout) != nil {
+		return // tried again
+	}
+	gap, _, open := s.outage.gap(time.Now().UnixNano())
+	if !open || !s.outage.end(times) {
+		return
+	}
+	s.config.Logger.Info("nats is heard again", "missed_from", time.Unix(0, gap.FromTime), "missed_to", time.Unix(0, gap.ToTime))
+	for _, r := range s.allRoutes() {
+		r.gaps(gap)
+	}
+}
+
+// askForSign gives up a connection on which nothing comes and nobody answers: TCP alone finds a NATS that is gone much
+// later. A NATS that is not read because too much waits is left alone.
+func (s *Source) askForSign(ctx context.Context, missed int) int {
+	g := s.dispatcher.gate
+	quiet := time.Now().UnixNano()-g.read.Load() >= int64(silence)
+	if !quiet || g.waiting.Load() || !s.conn.IsConnected() || !s.config.DropsReaders {
+		return 0
+	}
+	asked := g.read.Load()
+	if err := s.confirm(ctx, signTimeout); err == nil || ctx.Err() != nil || g.read.Load() != asked || g.waiting.Load() {
+		return 0
+	}
+	if missed++; missed < signsMissed {
+		return missed
+	}
+	s.config.Logger.Warn("nats does not answer; the connection is made anew")
+	if err := s.conn.ForceReconnect(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		s.config.Logger.Error("the nats connection was not made anew", "error", err)
+	}
+	return 0
+}
+
+// confirm waits until NATS has seen all that was sent to it, and we all that it sent before.
+func (s *Source) confirm(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return s.conn.FlushWithContext(ctx)
+}
+
+// tellDropped writes gaps for messages that nats.go dropped. The headroom of the channel is there so that it never does.
+func (s *Source) tellDropped() {
+	if !s.slow.Swap(false) {
+		return
+	}
+	for _, r := range s.allRoutes() {
+		s.tellDroppedBy(r)
+	}
+}
+
+func (s *Source) tellDroppedBy(r *route) {
+	now := time.Now().UnixNano()
+	dropped, err := r.sub.Dropped()
+	if err != nil {
+		return // it has ended
+	}
+	s.mu.Lock()
+	n := dropped - r.dropped
+	r.dropped = dropped
+	from := s.droppedFrom
+	s.mu.Unlock()
+	if n <= 0 {
+		return
+	}
+	s.counters.dropped.Add(uint64(n))
+	r.gaps(batch.Gap{Cause: batch.GapNATSDropped, FromTime: min(from, now), ToTime: now, AtLeast: uint64(n), Counted: !r.target.Shared})
+}

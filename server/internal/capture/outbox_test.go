@@ -1,0 +1,122 @@
+package capture
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trestlehq/trestle/proto/batch"
+	"github.com/trestlehq/trestle/server/internal/partition"
+)
+
+// What waits to be sent is bounded, in number and in bytes, and whoever puts does not wait (interfaces.md 3.10).
+func TestOutboxIsBounded(t *testing.T) {
+	t.Parallel()
+	var dropped, sent atomic.Uint64
+	o := newOutbox(nil, &dropped)
+	for range maxAnswers + 10 {
+		o.put(answer{subject: "a", sent: &sent})
+	}
+	if n := dropped.Load(); n != 10 || o.waiting() != maxAnswers {
+		t.Errorf("%d dropped, %d wait", n, o.waiting())
+	}
+	dropped.Store(0)
+	o = newOutbox(nil, &dropped)
+	for range 20 {
+		o.put(answer{body: make([]byte, 1<<20), sent: &sent})
+	}
+	if n := dropped.Load(); n != 4 {
+		t.Errorf("%d of 20 MiB dropped", n)
+	}
+}
+
+// A stream sends so many answers a second, and as many at once after a rest.
+func TestAnswerRate(t *testing.T) {
+	t.Parallel()
+	var r rate
+	now := time.Unix(1000, 0)
+	take := func() (n int) {
+		for r.take(now) {
+			n++
+		}
+		return n
+	}
+	if n := take(); n != maxAnswerRate {
+		t.Errorf("%d at once", n)
+	}
+	now = now.Add(10 * time.Millisecond)
+	if n := take(); n != maxAnswerRate/100 {
+		t.Errorf("%d after 10 ms", n)
+	}
+	now = now.Add(time.Hour)
+	if n := take(); n != maxAnswerRate {
+		t.Errorf("%d after an hour", n)
+	}
+	now = now.Add(-time.Minute)
+	if n := take(); n != 0 {
+		t.Errorf("%d when the clock went back", n)
+	}
+}
+
+// counting is a sink that only counts.
+type counting struct {
+	records, gaps int
+	last          partition.Captured
+}
+
+func (c *counting) CaptureWith(_ *batch.Record, last partition.Captured) error {
+	c.records++
+	c.last = last
+	return nil
+}
+
+func (c *counting) AppendGap(batch.Gap) error {
+	c.gaps++
+	return nil
+}
+
+// A message on its way from nats.go to its partition costs no allocation, shared out or not.
+func TestTakingAllocatesNothing(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		s := &Source{dispatcher: newDispatcher(dropping), config: Config{}}
+		sink, settings := &counting{}, &Live{}
+		settings.Set(Settings{Stream: "s", Partitions: 3, PubAck: true, ExpectedOffsets: true, MaxMessageBytes: 1 << 20})
+		r := &route{source: s, subject: "orders.>", target: Target{Shared: shared, By: Sharing{Token: 2}}}
+		for i := range int32(3) {
+			r.join(&taker{sink: sink, settings: settings, partition: i}, 3)
+		}
+		msg := &nats.Msg{Subject: "orders.eu.42", Data: make([]byte, 128)}
+		if n := testing.AllocsPerRun(10_000, func() { r.take(msg); s.dispatcher.took(msg) }); n > 0 {
+			t.Errorf("shared %v: %v allocations per message", shared, n)
+		}
+		if sink.records != 10_001 || sink.gaps != 0 {
+			t.Errorf("%+v", sink)
+		}
+	}
+}
+
+// While so much waits that a NATS would cut its reader off, nobody waits for a partition; a NATS that slows its publishers
+// down is never dropped from.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	for _, limits := range []backpressure{slowing, dropping} {
+		d := newDispatcher(limits)
+		sink := &counting{}
+		r := &route{source: &Source{dispatcher: d}}
+		r.join(&taker{sink: sink, settings: &Live{}}, 1)
+		if r.take(&nats.Msg{Subject: "a"}); d.crowded() || sink.last.NoWait {
+			t.Error("crowded from the start")
+		}
+		for range limits.capacity - headroom {
+			d.messages <- &nats.Msg{}
+		}
+		if d.crowded() != (limits.drops > 0) || d.pending() < limits.shuts-limits.capacity {
+			t.Errorf("crowded: %v with %d bytes and limits %+v", d.crowded(), d.pending(), limits)
+		}
+		if r.take(&nats.Msg{Subject: "a"}); sink.last.NoWait != (limits.drops > 0) {
+			t.Errorf("the partition is told %+v with limits %+v", sink.last, limits)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package capture
+
+import (
+	"encoding/base64"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trestlehq/trestle/metadata/names"
+	"github.com/trestlehq/trestle/proto/batch"
+	"github.com/trestlehq/trestle/server/internal/fanout"
+	"github.com/trestlehq/trestle/server/internal/partition"
+)
+
+// route is where the messages of one subscription go: to the partition that made it, or to those that share it.
+type route struct {
+	source  *Source
+	subject string // pattern
+	target  Target // of whoever made it
+	rate    *rate  // of answers, of the whole stream
+	sub     *nats.Subscription
+	ended   chan struct{} // closed when nats.go is done with sub
+	active  int           // takers that are not leaving; guarded by Source.mu
+	dropped int           // messages that nats.go dropped, as far as that was told; guarded by Source.mu
+
+	// takers are replaced, not changed; Source.mu is held for that.
+	takers atomic.Pointer[takers]
+}
+
+// takers of a route, by partition; a route that is not shared has one.
+type takers struct {
+	list []*taker
+	// partitions are what messages are shared out among: a stream that grows shares out among more of them once all capture.
+	partitions int32
+}
+
+// taker is the capture of one partition.
+type taker struct {
+	sink      Sink
+	settings  *Live
+	partition int32
+	left      atomic.Bool  // it captures no longer; why, its log says
+	lost      atomic.Int64 // messages that its partition refused
+}
+
+// take hands a message to the partition that it is for. It is called from the dispatcher alone.
+func (r *route) take(msg *nats.Msg) {
+	s := r.source
+	if names.Reserved(msg.Subject) {
+		return
+	}
+	origin, fanned := r.origin(msg)
+	if fanned && (origin.Stream == r.target.UUID || origin.Group != "" && origin.Group == r.target.Group) {
+		s.counters.fanoutHeard.Add(1)
+		return
+	}
+	rec := s.recorder.of(msg, fanned)
+	if s.recorder.badHeaders {
+		s.counters.badHeaders.Add(1)
+	}
+	to := r.taker(rec)
+	if to == nil || to.left.Load() {
+		s.counters.unrouted.Add(1)
+		return
+	}
+	settings := to.settings.Now()
+	now := time.Now()
+	a := s.recorder.asked(msg, settings, now.UnixNano())
+	expected, refused := s.recorder.expectation(msg, settings)
+	if refused == nil {
+		if refused = refuseSize(rec, settings); refused != nil {
+			s.counters.tooLarge.Add(1)
+			r.gap(to, batch.Gap{Cause: batch.GapTooLarge, FromTime: now.UnixNano(), ToTime: now.UnixNano(), AtLeast: 1, Counted: true})
+		}
+	}
+	if refused != nil {
+		r.refuse(to, a, refused)
+		return
+	}
+	captured := partition.Captured{Expected: expected, NoWait: s.dispatcher.crowded()}
+	if a != nil || expected != nil {
+		captured.OnAck = func(ack partition.Ack, err error) { r.answer(to, a, &ack, err) }
+	}
+	if err := to.sink.CaptureWith(rec, captured); err != nil {
+		if to.lost.Add(1) == 1 {
+			s.config.Logger.Error("messages are not stored", "stream", settings.Stream, "subject", msg.Subject, "error", err)
+		}
+		if why := refusalOf(err); why != nil {
+			r.refuse(to, a, why)
+		}
+		return
+	}
+	s.counters.captured.Add(1)
+	if s.recorder.enveloped {
+		s.counters.envelopes.Add(1)
+	}
+}
+
+// origin says where a message was fanned out from, if it was. A marker that does not verify is an ordinary message's
+// (protocol.md 2.1).
+func (r *route) origin(msg *nats.Msg) (o fanout.Origin, ok bool) {
+	markers := msg.Header[fanout.OriginName]
+	if len(markers) == 0 {
+		return fanout.Origin{}, false
+	}
+	var key []byte
+	if keys := msg.Header[fanout.KeyName]; len(keys) > 0 {
+		key, _ = base64.StdEncoding.DecodeString(keys[0]) // what is no key does not verify
+	}
+	if o, ok = r.target.Secret.Verify(markers[0], []byte(msg.Subject), key, msg.Data); !ok {
+		r.source.counters.forgedMarkers.Add(1)
+	}
+	return o, ok
+}
+
+// taker is the partition that the record is for; nil: it is not captured here.
+func (r *route) taker(rec *batch.Record) *taker {
+	t := r.takers.Load()
+	if !r.target.Shared {
+		return t.list[0]
+	}
+	return t.list[r.target.By.partitionOf(rec, t.partitions)]
+}
+
+// join adds a partition. Messages are shared out among its stream's partitions once all of them have come, at first at once:
+// until its stream is ready nobody was promised anything. The caller holds Source.mu.
+func (r *route) join(t *taker, partitions int32) {
+	next := &takers{}
+	if now := r.takers.Load(); now != nil {
+		*next = *now
+	}
+	if !r.target.Shared {
+		next.list = []*taker{t}
+		r.takers.Store(next)
+		return
+	}
+	list := make([]*taker, max(len(next.list), int(partitions), int(t.partition)+1))
+	copy(list, next.list)
+	list[t.partition] = t
+	next.list = list
+	if next.partitions == 0 {
+		next.partitions = partitions
+	}
+	for int(next.partitions) < len(list) && partitions > next.partitions && list[next.partitions] != nil {
+		next.partitions++ // a partition is added at the end: the ones before it have come
+	}
+	r.takers.Store(next)
+}
+
+// gap tells a partition that messages are missing. One that has closed is the owner's to tell of.
+func (r *route) gap(t *taker, gap batch.Gap) {
+	if err := t.sink.AppendGap(gap); err != nil && !errors.Is(err, partition.ErrClosed) {
+		r.source.config.Logger.Error("a gap was not written", "stream", t.settings.Now().Stream, "partition", t.partition, "cause", gap.Cause, "error", err)
+	}
+}
+
+// gaps tells all partitions of the route the same.
+func (r *route) gaps(gap batch.Gap) {
+	for _, t := range r.takers.Load().list {
+		if t != nil && !t.left.Load() {
+			r.gap(t, gap)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+
+	"github.com/trestlehq/trestle/server/internal/partition"
+)
+
+// Limits of what clients may have a broker hold at one time. A field that is 0 has its default.
+type Limits struct {
+	// StreamWindowBytes is how much of a PublishStream may be neither stored nor refused; beyond it the stream is not read
+	// (protocol.md 2.8). Default: 4 MiB.
+	StreamWindowBytes int
+	// InFlightBytes is the same for all publishes together: streams are not read, single publishes refused. Default: 256 MiB.
+	InFlightBytes int
+	// PublishStreams is the number of PublishStream calls. Default: 10,000.
+	PublishStreams int
+	// Readers is the number of Subscribe and Fetch calls. Each holds one response at most, also while the other side does not
+	// read: 1 MiB, or one batch that is larger. Default: 10,000.
+	Readers int
+	// LargeResponseBytes is how much larger than 1 MiB the responses that readers ask for with max_response_bytes may be,
+	// all together. Default: 1 GiB.
+	LargeResponseBytes int
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{
+		{&l.StreamWindowBytes, 4 << 20},
+		{&l.InFlightBytes, 256 << 20},
+		{&l.PublishStreams, 10_000},
+		{&l.Readers, 10_000},
+		{&l.LargeResponseBytes, 1 << 30},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return l
+}
+
+// budget is an amount that is lent. It is safe for concurrent use.
+type budget struct {
+	total int
+
+	mu      sync.Mutex
+	free    int // negative when more than all was lent
+	waiting []*waiter
+}
+
+type waiter struct {
+	n     int
+	ready chan struct{} // closed when n was lent
+}
+
+func newBudget(total int) *budget { return &budget{total: total, free: total} }
+
+// tryTake lends n at once or not at all.
+func (b *budget) tryTake(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.free < n || len(b.waiting) > 0 {
+		return false
+	}
+	b.free -= n
+	return true
+}
+
+// take lends n, waiting for it in turn. One that wants more than there is gets it when all is free.
+func (b *budget) take(ctx context.Context, n int) error {
+	b.mu.Lock()
+	if len(b.waiting) == 0 && b.free >= min(n, b.total) {
+		b.free -= n
+		b.mu.Unlock()
+		return nil
+	}
+	w := &waiter{n: n, ready: make(chan struct{})}
+	b.waiting = append(b.waiting, w)
+	b.mu.Unlock()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-w.ready: // lent at the same time
+		b.free += n
+	default:
+		for i, other := range b.waiting {
+			if other == w {
+				b.waiting = append(b.waiting[:i:i], b.waiting[i+1:]...)
+				break
+			}
+		}
+	}
+	b.lendLocked()
+	return context.Cause(ctx)
+}
+
+// giveBack ends a loan.
+func (b *budget) giveBack(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free += n
+	b.lendLocked()
+}
+
+func (b *budget) lendLocked() {
+	for len(b.waiting) > 0 && b.free >= min(b.waiting[0].n, b.total) {
+		b.free -= b.waiting[0].n
+		close(b.waiting[0].ready)
+		b.waiting = b.waiting[1:]
+	}
+}
+
+// ledger is what clients have of a broker.
+type ledger struct {
+	limits         Limits
+	inFlight       *budget // bytes
+	publishStreams *budget
+	readers        *budget
+	largeResponses *budget // bytes
+}
+
+func newLedger(l Limits) *ledger {
+	l = l.withDefaults()
+	return &ledger{
+		limits: l, inFlight: newBudget(l.InFlightBytes), publishStreams: newBudget(l.PublishStreams),
+		readers: newBudget(l.Readers), largeResponses: newBudget(l.LargeResponseBytes),
+	}
+}
+
+// admitReader counts a reader whose responses have that many bytes, 0 meaning the default. Whoever was admitted calls done.
+func (l *ledger) admitReader(responseBytes int) (done func(), err error) {
+	if !l.readers.tryTake(1) {
+		return nil, &LimitError{What: "readers", Limit: l.readers.total}
+	}
+	large := max(0, responseBytes-partition.DefaultChunk)
+	if !l.largeResponses.tryTake(large) {
+		l.readers.giveBack(1)
+		return nil, &LimitError{What: "bytes in large responses", Limit: l.largeResponses.total}
+	}
+	return func() { l.readers.giveBack(1); l.largeResponses.giveBack(large) }, nil
+}
+
+// admitPublish counts the bytes of a publish that nobody holds back. Whoever was admitted calls done.
+func (l *ledger) admitPublish(n int) (done func(), err error) {
+	n = min(n, l.inFlight.total)
+	if !l.inFlight.tryTake(n) {
+		return nil, partition.ErrTooManyInFlight
+	}
+	return func() { l.inFlight.giveBack(n) }, nil
+}
+
+// maxRequestBytes is the largest request that is read: one with a message of 64 MiB, the most that a stream can be made for
+// (protocol.md 1.6). A message that is too large for its stream is told by how much.
+const maxRequestBytes = 64<<20 + 1<<20

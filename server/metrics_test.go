@@ -1,0 +1,108 @@
+package server_test
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trestlehq/trestle/client"
+)
+
+// get asks the broker over HTTP and returns the code and the body.
+func (k *kit) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+k.Brokers[0].Ready().HTTP+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+// measured is the value of a series, such as trestle_ready or trestle_stream_messages{stream="a"}.
+func measured(t *testing.T, text, series string) float64 {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("there is no series %s in\n%s", series, text)
+	}
+	value, err := strconv.ParseFloat(found[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// What a broker does shows in its metrics.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	s := k.create(t, "orders", "orders.*")
+	k.publish(t, &nats.Msg{Subject: "orders.1", Data: []byte("captured")}, &nats.Msg{Subject: "orders.2", Data: []byte("captured")})
+	if _, err := s.Publish(t.Context(), []byte("published")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Publish(t.Context(), []byte("refused"), client.ExpectNext(99)); err == nil {
+		t.Fatal("a publish that expects another offset was not refused")
+	}
+	if err := s.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read(t, s, 3, client.FromEarliest())
+	code, text := k.get(t, "/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("got %d %s", code, text)
+	}
+	for series, want := range map[string]float64{
+		"trestle_ready": 1, "trestle_metadata_leading": 1,
+		"trestle_captured_messages_total": 2, "trestle_publishes_refused_total": 1,
+		"trestle_ack_seconds_count":                                                                 1,
+		`trestle_stream_messages{stream="orders"}`:                                                  3,
+		`trestle_stream_messages_total{stream="orders"}`:                                            3,
+		`trestle_stream_partitions{stream="orders"}`:                                                1,
+		`trestle_stream_faults{stream="orders"}`:                                                    0,
+		`trestle_stream_dedup_window_seconds{stream="orders"}`:                                      120,
+		`trestle_gaps_total{cause="ring_overflow"}`:                                                 0,
+		`trestle_dedup_limit_bytes`:                                                                 256 << 20,
+		`trestle_broker_info{cluster="trestle",id="` + k.Brokers[0].Ready().ID + `",version="dev"}`: 1,
+	} {
+		if got := measured(t, text, series); got != want {
+			t.Errorf("%s: got %v, want %v", series, got, want)
+		}
+	}
+	for _, series := range []string{
+		"trestle_records_appended_total", "trestle_batches_appended_total", "trestle_appended_bytes_total", "trestle_written_bytes_total",
+		"trestle_read_bytes_total", "trestle_sync_seconds_count", "trestle_disk_free_bytes", "trestle_file_cache_limit",
+		"trestle_metadata_applied_index", `trestle_gaps_total{cause="paused"}`, `trestle_stream_bytes{stream="orders"}`, "go_goroutines",
+	} {
+		if got := measured(t, text, series); got <= 0 {
+			t.Errorf("%s: got %v, want more than nothing", series, got)
+		}
+	}
+}
+
+// A broker that captures and serves lives and is ready.
+func TestReady(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	for _, path := range []string{"/livez", "/readyz"} {
+		if code, text := k.get(t, path); code != http.StatusOK {
+			t.Errorf("%s: got %d %s", path, code, text)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package server_test
+
+import (
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/trestlehq/trestle/client"
+	"github.com/trestlehq/trestle/server"
+)
+
+// besideNATS starts a NATS server that is not the broker's, and says how a broker is to use it.
+func besideNATS(t *testing.T) (*natsserver.Server, server.Config) {
+	t.Helper()
+	n, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoSystemAccount: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Start()
+	t.Cleanup(func() { n.Shutdown(); n.WaitForShutdown() })
+	if !n.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS did not start")
+	}
+	config := server.DefaultConfig()
+	config.DataDir, config.NATSURLs = t.TempDir(), []string{n.ClientURL()}
+	config.Listen, config.HTTPListen, config.PeerListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	config.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	return n, config
+}
+
+// run starts a broker and connects to it. What it returns ends both.
+func run(t *testing.T, config server.Config) (*client.Client, func()) {
+	t.Helper()
+	s, err := server.Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.Connect(t.Context(), s.Ready().GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, func() {
+		_ = c.Close()
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	}
+}
+
+func lastGap(t *testing.T, c *client.Client, stream string) *client.Gap {
+	t.Helper()
+	info, err := c.Stream(stream).Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Partitions[0].LastGap
+}
+
+// What is published to a NATS of its own while the broker is stopped is missing: a gap says from when to when, and the first
+// message after the start is recorded (2.9, S13).
+func TestMessagesMissedWhileStopped(t *testing.T) {
+	t.Parallel()
+	n, config := besideNATS(t)
+	publisher, err := nats.Connect(n.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer publisher.Close()
+	publish := func(value string) time.Time {
+		if err := publisher.Publish("orders", []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		if err := publisher.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return time.Now()
+	}
+	c, stop := run(t, config)
+	if _, err := c.CreateStream(t.Context(), client.StreamConfig{Name: "orders", Subjects: []string{"orders"}}); err != nil {
+		t.Fatal(err)
+	}
+	publish("before")
+	if gap := lastGap(t, c, "orders"); gap != nil {
+		t.Errorf("gap %+v", gap)
+	}
+	stop()
+	first := publish("missed")
+	last := publish("missed, too")
+	c, stop = run(t, config)
+	defer stop()
+	ready := time.Now()
+	publish("after")
+	got := read(t, c.Stream("orders"), 2, client.FromEarliest())
+	if got[0].Offset != 0 || string(got[0].Value) != "before" || got[1].Offset != 1 || string(got[1].Value) != "after" {
+		t.Errorf("stored %q", values(got))
+	}
+	gap := lastGap(t, c, "orders")
+	if gap == nil || gap.Cause != "restart" {
+		t.Fatalf("gap %+v", gap)
+	}
+	info, err := c.Stream("orders").Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Partitions[0].Gaps != 2 || gap.From.Before(last) || gap.To.After(ready) || gap.To.Before(gap.From) {
+		t.Errorf("%d gaps, the last %+v; messages are missing from %v to %v", info.Partitions[0].Gaps, gap, first, last)
+	}
+}
+
+// Somebody who publishes to the embedded NATS before the broker captures is told of by a gap; otherwise a start after a clean
+// stop writes none.
+func TestMessagesMissedWhileStarting(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	k.create(t, "orders", "orders")
+	k.publish(t, &nats.Msg{Subject: "orders", Data: []byte("before")})
+	k.nats.Close()
+	k.Brokers[0].Stop()
+	k.Brokers[0].Start()
+	k.connect(t)
+	if gap := lastGap(t, k.client, "orders"); gap != nil {
+		t.Errorf("gap %+v", gap)
+	}
+	k.Brokers[0].Stop()
+	quit, done := make(chan struct{}), make(chan struct{})
+	address := k.NATS()[len("nats://"):]
+	go func() {
+		defer close(done)
+		publishEarly(address, quit)
+	}()
+	k.Brokers[0].Start()
+	close(quit)
+	<-done
+	k.connect(t)
+	s := k.client.Stream("orders")
+	k.publish(t, &nats.Msg{Subject: "orders", Data: []byte("after")})
+	for _, m := range read(t, s, -1, client.FromEarliest(), client.UntilLatest()) {
+		if string(m.Value) == "early 0" {
+			t.Skip("the first early message was captured: the publisher was late")
+		}
+	}
+	if gap := lastGap(t, k.client, "orders"); gap == nil || gap.Cause != "restart" {
+		t.Errorf("gap %+v", gap)
+	}
+}
+
+// publishEarly publishes as soon as somebody listens, until quit is closed.
+func publishEarly(address string, quit <-chan struct{}) {
+	for {
+		select {
+		case <-quit:
+			return
+		default:
+		}
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			continue
+		}
+		_, _ = conn.Write([]byte("CONNECT {\"verbose\":false}\r\nPUB orders 7\r\nearly 0\r\nPING\r\n"))
+		<-quit
+		_ = conn.Close()
+		return
+	}
+}
