@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ func (o *oracle) finish() {
 		l := o.ledgers[id]
 		leader := o.leaderOf(l)
 		o.sameBytes(l, leader)
+		o.w.happened("ends", uint64(crc32.ChecksumIEEE(o.bytesFrom(leader, leader.log.First()))))
 		stored := o.storedRecords(l, leader)
 		o.nothingLost(l, stored)
 		if !l.unclean {
