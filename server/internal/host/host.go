@@ -55,6 +55,7 @@ type Host struct {
 	incarnation uuid.UUID // of this process
 	clean       uint64    // broker epoch that the last clean stop left; 0: it was not clean
 	dedup       *dedup.Budget
+	turns       *partition.Turns
 	disk        *disk
 	fanned      fanout.Counters
 	opened      bool // the start is over; what begins to lead now, with a log, led before or was led elsewhere
@@ -78,6 +79,7 @@ type Host struct {
 func Open(ctx context.Context, config Config) (*Host, error) {
 	h := &Host{
 		config: config, incarnation: uuid.New(), cancel: func() {}, dedup: dedup.NewBudget(dedupBytes),
+		turns:    partition.NewTurns(partition.DefaultTurns),
 		disk:     &disk{fs: config.Folder.fs, folder: config.Folder.dir},
 		replicas: map[uuid.UUID]*replica{}, strange: map[uuid.UUID]bool{},
 		runs: map[uuid.UUID]running{}, progress: make(chan struct{}),

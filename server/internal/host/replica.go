@@ -117,10 +117,10 @@ func (h *Host) partitionConfig(r *replica, w *wanted) partition.Config {
 	return partition.Config{
 		Log: r.log, Epoch: w.LeaderEpoch, Now: h.config.Now,
 		OnFault: h.config.OnFault, OnFull: h.fullTeller(w.stream.Name()), OnProblem: h.problemTeller(w.stream.Name()),
-		Settings: settings, Mode: modeOf(w.Mode), Unclean: r.unclean || h.publishedMeanwhile(), Space: h.disk.space, Meter: h.config.Meter,
+		Settings: settings, Mode: modeOf(w.Mode), Unclean: r.unclean || h.publishedMeanwhile(), Space: h.disk.space, Meter: h.config.Meter, Turns: h.turns,
 		Dedup: &partition.Dedup{
 			Key:    dedupKey(h.config.Metadata.State().Cluster(), w.stream.ID),
-			Budget: h.dedup, Folder: h.config.Folder.dedupDir(w.ID), SnapshotBytes: w.stream.Config.GetSegmentBytes(),
+			Budget: h.dedup, Folder: h.config.Folder.dedupDir(w.ID),
 		},
 	}
 }

@@ -14,7 +14,8 @@ type memory struct {
 	state *dedup.State
 	time  int64  // append time of the last batch, unix nanoseconds
 	seq   uint64 // of the last batch
-	bytes int64  // appended since the last snapshot; only the writing goroutine uses it
+	bytes int64  // appended since the last snapshot; only the writing goroutine uses it, and the next
+	saved int64  // bytes of the last snapshot that this leadership wrote
 }
 
 // forget takes back everything from the batch with that seq on: it was not written.

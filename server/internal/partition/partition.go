@@ -65,6 +65,8 @@ type Config struct {
 	Dedup *Dedup
 	// Meter is told what happens; nil: nobody is.
 	Meter Meter
+	// Turns are those of the data folder, at which its logs are synced; nil: at once.
+	Turns *Turns
 	// Codec unpacks batches of a log that packs them, where a reader wants part of one.
 	Codec commitlog.Codec
 	// Mode to begin with.

@@ -60,8 +60,8 @@ type Dedup struct {
 	// Folder is where snapshots go, which no one else puts files into; "": none are kept, and a start reads the log as far
 	// back as message ids and producers count.
 	Folder string
-	// SnapshotBytes is how much is appended between two snapshots, and so read at a start: the size of a segment; 0:
-	// commitlog.DefaultSegmentBytes.
+	// SnapshotBytes is how much is appended between two snapshots at least, and so read at a start; 0: 32 MiB. Where
+	// snapshots are large they are written less often.
 	SnapshotBytes int64
 }
 

@@ -16,6 +16,11 @@ const (
 	snapshotSuffix = ".dedup"
 	unfinished     = ".tmp"
 	keptSnapshots  = 2
+
+	// defaultSnapshotBytes is read in a few tenths of a second.
+	defaultSnapshotBytes = 32 << 20
+	// snapshotShare is how many times a snapshot's bytes are appended until the next, at least.
+	snapshotShare = 4
 )
 
 // snapshotName names a snapshot after the last batch in it: another history of the log does not take it for its own.
@@ -28,12 +33,13 @@ func parseSnapshotName(name string) (b commitlog.BatchName, ok bool) {
 	return b, n == 3 && err == nil && snapshotName(b) == name
 }
 
-// keepSnapshot sees that a snapshot is written each time that about a segment was appended. Only the writing goroutine
+// keepSnapshot sees that a snapshot is written each time that so much was appended that reading it would keep a start waiting,
+// and so much more than the last snapshot had that writing them costs little beside the log. Only the writing goroutine
 // calls it, when the state and the log agree.
 func (p *Partition) keepSnapshot(appended int64) {
 	d := p.config.Dedup
 	p.memory.bytes += appended
-	if d == nil || d.Folder == "" || p.memory.bytes < d.snapshotBytes() {
+	if d == nil || d.Folder == "" || p.memory.bytes < max(d.snapshotBytes(), snapshotShare*p.memory.saved) {
 		return
 	}
 	p.mu.Lock()
@@ -43,9 +49,9 @@ func (p *Partition) keepSnapshot(appended int64) {
 	if !start {
 		return
 	}
-	p.memory.bytes = 0
 	name := p.log.Last()
 	saved := p.memory.save()
+	p.memory.bytes, p.memory.saved = 0, int64(len(saved))
 	p.tasks.Go(func() {
 		p.problem(writeSnapshot(p.log.FS(), d.Folder, name, saved))
 		p.mu.Lock()
@@ -56,7 +62,7 @@ func (p *Partition) keepSnapshot(appended int64) {
 
 func (d *Dedup) snapshotBytes() int64 {
 	if d.SnapshotBytes <= 0 {
-		return commitlog.DefaultSegmentBytes
+		return defaultSnapshotBytes
 	}
 	return d.SnapshotBytes
 }

@@ -17,7 +17,9 @@ func (p *Partition) startSyncLocked() {
 func (p *Partition) sync() {
 	for {
 		p.awaitInterval()
+		p.config.Turns.take()
 		durable, err := p.log.Sync()
+		p.config.Turns.give()
 		if err != nil {
 			p.mu.Lock()
 			p.syncing = false

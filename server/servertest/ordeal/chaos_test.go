@@ -24,6 +24,8 @@ var (
 const (
 	// A life under load lasts from shortest to longest.
 	shortest, longest = 300 * time.Millisecond, 1500 * time.Millisecond
+	// dedupWindow is longer than any pause of a busy machine: a publisher may send again what it sent some rounds ago.
+	dedupWindow = time.Hour
 	// roundLimit bounds whatever is done in one round.
 	roundLimit = 2 * time.Minute
 	// readyLimit is how long a start may take.
@@ -116,7 +118,7 @@ func newChaos(t *testing.T) *chaos {
 	k.flags = s.Flags()
 	c := k.connect(ctx, s)
 	for stream, segment := range map[string]int64{"steady": 0, "rolling": 256 << 10} {
-		config := client.StreamConfig{Name: stream, Subjects: []string{stream + ".*"}, SegmentBytes: segment}
+		config := client.StreamConfig{Name: stream, Subjects: []string{stream + ".*"}, SegmentBytes: segment, DedupWindow: dedupWindow}
 		if _, err := c.CreateStream(ctx, config); err != nil {
 			t.Fatal(err)
 		}
