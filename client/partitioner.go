@@ -2,10 +2,10 @@ package client
 
 import (
 	"context"
-	"hash/crc32"
 	"math/rand/v2"
 	"sync/atomic"
 
+	"github.com/trestlehq/trestle/metadata/keyhash"
 	"github.com/trestlehq/trestle/proto/batch"
 )
 
@@ -16,10 +16,10 @@ type Partitioner interface {
 
 // ByKey finds the partition by the hash of the key: murmur3 (x86, 32 bits, seed 31) modulo the number of partitions. A
 // message without a key goes by the hash of its ID, and one with neither in turn. It is what streams have by default.
-func ByKey() Partitioner { return newByHash(murmur3) }
+func ByKey() Partitioner { return newByHash(keyhash.Murmur3) }
 
 // ByKeyCRC32 is ByKey with CRC-32 (IEEE), as Liftbridge's clients have it, for streams made with KeyHashCRC32.
-func ByKeyCRC32() Partitioner { return newByHash(crc32.ChecksumIEEE) }
+func ByKeyCRC32() Partitioner { return newByHash(keyhash.CRC32) }
 
 // RoundRobin gives each partition a message in turn, whatever its key, beginning anywhere.
 func RoundRobin() Partitioner {
@@ -47,7 +47,7 @@ func (b *byHash) Partition(m *Message, partitions int) int {
 	if key == nil {
 		return b.rest.Partition(m, partitions)
 	}
-	return int(b.hash(key) % uint32(partitions))
+	return keyhash.Partition(b.hash(key), partitions)
 }
 
 // inTurn counts through partitions.

@@ -2,10 +2,10 @@ package client_test
 
 import (
 	"errors"
-	"hash/crc32"
 	"testing"
 
 	"github.com/trestlehq/trestle/client"
+	"github.com/trestlehq/trestle/metadata/keyhash"
 )
 
 // TestPartitionersAgreeWithOtherClients: the keys and hashes are those that other clients of NATS logs were seen to make.
@@ -25,10 +25,10 @@ func TestPartitionersAgreeWithOtherClients(t *testing.T) {
 		{"order:42", 224452362, 1319023403, 0, 0, 1, 2, 2, 3},
 		{"hello", 168865661, 907060870, 1, 2, 0, 1, 1, 0},
 	} {
-		if got := client.Murmur3([]byte(v.key)); got != v.murmur {
+		if got := keyhash.Murmur3([]byte(v.key)); got != v.murmur {
 			t.Errorf("%q: murmur3 is %d, want %d", v.key, got, v.murmur)
 		}
-		if got := crc32.ChecksumIEEE([]byte(v.key)); got != v.crc {
+		if got := keyhash.CRC32([]byte(v.key)); got != v.crc {
 			t.Errorf("%q: crc32 is %d, want %d", v.key, got, v.crc)
 		}
 		for partitions, want := range map[int][2]int{2: {v.two, v.twoC}, 3: {v.three, v.threeC}, 10: {v.tenth, v.tenthC}} {

@@ -188,6 +188,10 @@ func (r *appendRun) commit() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.size, a.end, l.end = position, r.end, r.end
+	if mutant("commitlog-mark-above-sync") {
+		l.mark = l.markHere()
+		l.putMarkLocked()
+	}
 }
 
 // contiguous returns the batches as one run of bytes.
@@ -211,6 +215,9 @@ func (l *Log) write(run []byte) error {
 		return nil
 	}
 	a.allocated = a.written
+	if mutant("commitlog-partial-write-stays") {
+		return fullOr(err)
+	}
 	if undo := a.file.Truncate(a.written); undo != nil {
 		return l.fail(fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo))
 	}

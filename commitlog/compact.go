@@ -83,7 +83,7 @@ func (l *Log) compactable(c *Compaction, now int64) (segments []*segment, dirty 
 	var total, fresh int64
 	sizes := make([]int64, len(segments))
 	// If the segment behind it was lost in a crash, a segment would be taken up anew that ends before the log does.
-	for n < len(segments)-1 && segments[n].sealed && !l.committed.Before(segments[n].end) && segments[n].end.Before(l.durable) {
+	for n < len(segments)-1 && segments[n].sealed && (!l.committed.Before(segments[n].end) || mutant("commitlog-compaction-beyond-commit")) && segments[n].end.Before(l.durable) {
 		sizes[n] = segments[n].size
 		n++
 	}

@@ -94,6 +94,9 @@ func (l *Log) confirm(s *segment, e indexEntry) (indexEntry, error) {
 // indexed says whether the batch that the entry names stands where it says.
 func (l *Log) indexed(file vfs.File, e indexEntry) bool {
 	h, err := headerAt(file, e.position)
+	if mutant("commitlog-index-trusted") {
+		return true
+	}
 	return err == nil && h.PartitionTag == l.tag && h.Seq == e.seq && h.BaseOffset == e.offset && h.Time == e.time
 }
 

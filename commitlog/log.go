@@ -215,6 +215,9 @@ func (l *Log) syncFailed(err error) error {
 	l.mark.Suspect = true
 	l.putMarkLocked()
 	l.mu.Unlock()
+	if mutant("commitlog-failed-sync-retried") {
+		return err
+	}
 	err = l.fail(err)
 	if first && l.opts.Marks != nil {
 		err = errors.Join(err, l.opts.Marks.Flush())

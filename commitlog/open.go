@@ -66,10 +66,16 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 	r := recovery{Log: l, report: &report}
 	if opts.Marks != nil {
 		if m, ok := opts.Marks.Get(LogName{opts.Partition, opts.LogID}); ok {
-			r.mark, l.start, l.compacted = &m, m.Start, m.Compacted
+			r.mark, l.start, l.compacted, l.committed = &m, m.Start, m.Compacted, m.Committed
 		}
 	}
 	err = r.run()
+	if l.end.Before(l.committed) {
+		l.committed = l.end
+	}
+	if mutant("commitlog-commit-forgotten") {
+		l.committed = Position{}
+	}
 	if err == nil {
 		err = l.removeStrayKeys(keys, &report)
 	}

@@ -2,6 +2,7 @@ package commitlog_test
 
 import (
 	"errors"
+	"io/fs"
 	"path"
 	"testing"
 	"time"
@@ -187,5 +188,54 @@ func TestTrashKeepsBoth(t *testing.T) {
 	removed, err := commitlog.EmptyTrash(k.fs, "trash", time.Unix(1, 0))
 	if err != nil || len(removed) != 3 {
 		t.Fatalf("%v, %v, want three folders", removed, err)
+	}
+}
+
+// What was moved into the trash stays there when the power fails.
+func TestTrashIsDurable(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, nil)
+	k.fill(2, 1)
+	if err := k.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := commitlog.Trash(k.fs, k.dir, "trash", time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	disk := k.mem.Crash(vfs.KeepNone)
+	if _, err := disk.Stat(k.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the log is back: %v", err)
+	}
+	if in, err := disk.ReadDir("trash"); err != nil || len(in) != 1 {
+		t.Errorf("the trash holds %v, %v, want the log", in, err)
+	}
+	if removed, err := commitlog.EmptyTrash(disk, "trash", time.Unix(1, 0)); err != nil || len(removed) != 1 {
+		t.Errorf("emptying the trash removes %v, %v: when it was deleted is not known", removed, err)
+	}
+}
+
+// S1, R8: what was committed is known as committed after the log was closed and opened, and is not cut but by an unclean
+// election.
+func TestCommitSurvives(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(k *logKit) { k.marked = true })
+	k.fill(4, 1)
+	k.log.Commit(k.log.End())
+	was := k.log.Committed()
+	k.close()
+	k.open()
+	if got := k.log.Committed(); got != was || was != k.log.End() {
+		t.Errorf("committed is %v, was %v", got, was)
+	}
+	if _, err := k.log.Truncate(2); !errors.Is(err, commitlog.ErrCommitted) {
+		t.Errorf("what is committed is cut: %v", err)
+	}
+	if _, err := k.log.TruncateUnclean(2); err != nil {
+		t.Error(err)
+	}
+	k.close()
+	k.open()
+	if got := k.log.Committed(); got.Seq != 2 {
+		t.Errorf("committed is %v of a log that was cut at 2", got)
 	}
 }

@@ -155,7 +155,7 @@ func (r *Reader) takeBatches(b []byte, until Position, limit int64) (run Run, do
 			done = true
 			break
 		}
-		h, err := batch.Parse(b[at:])
+		h, err := checkedBatch(b[at:])
 		if errors.Is(err, batch.ErrShort) {
 			break
 		}

@@ -71,7 +71,7 @@ func (r *recovery) correctMark() error {
 	}
 	l.start, l.compacted, l.mark.Suspect = start, compacted, false
 	m := l.mark
-	m.LogName, m.Start, m.Compacted, m.Committed = r.mark.LogName, start, compacted, r.mark.Committed
+	m.LogName, m.Start, m.Compacted, m.Committed = r.mark.LogName, start, compacted, l.committed
 	l.mu.Unlock()
 	l.opts.Marks.Put(m)
 	return l.opts.Marks.Flush()
@@ -132,6 +132,9 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 	if known != nil && (known.Segment != s.base || known.generation != s.generation) {
 		known = nil
 	}
+	if mutant("commitlog-rot-cut") {
+		known = nil
+	}
 	err = r.settle(file, known)
 	found := false
 	if err == nil {
@@ -155,10 +158,10 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 // the work of a truncation that was not durable when the process was killed.
 func (r *recovery) settle(file *handle, known *Mark) error {
 	size, err := file.Size()
-	if err == nil {
+	if err == nil && !mutant("commitlog-recovered-unsynced") {
 		err = file.SyncData()
 	}
-	if err == nil && (known == nil || known.Suspect || known.FilePosition != size) {
+	if err == nil && (known == nil || known.Suspect || known.FilePosition != size) && !mutant("commitlog-page-cache-believed") {
 		err = file.DropCache()
 	}
 	if err != nil {
@@ -190,6 +193,11 @@ func (r *recovery) recoverFile(t *tail, known *Mark) error {
 	}
 	reason := r.scan(t, size)
 	var corrupt *CorruptError
+	if mutant("commitlog-later-batch-means-rot") && errors.As(reason, &corrupt) && batchBehind(t, size) {
+		r.report.Damaged = append(r.report.Damaged, corrupt)
+		t.closed, t.segment.size = true, size
+		return nil
+	}
 	if errors.Is(reason, batch.ErrVersion) || !errors.As(reason, &corrupt) && !errors.Is(reason, io.EOF) {
 		return reason // unreadable is not damaged: cut nothing
 	}
@@ -229,6 +237,9 @@ func (r *recovery) cut(t *tail, size int64, reason error) error {
 	if end == size && r.mark != nil && r.mark.Segment == t.segment.base && r.mark.FilePosition == end {
 		return nil
 	}
+	if mutant("commitlog-recovered-unsynced") {
+		return nil
+	}
 	if err := t.file.SyncData(); err != nil {
 		return fmt.Errorf("syncing %s: %w", t.segment.name, err)
 	}
@@ -239,7 +250,7 @@ func (r *recovery) cut(t *tail, size int64, reason error) error {
 // the mark along, and says why it stopped: io.EOF at the end of the file. A suspect mark stays where it is: what lies
 // above it is of unknown fate, and what the page cache shows of it is not to be believed.
 func (r *recovery) scan(t *tail, size int64) error {
-	if t.mark.Suspect {
+	if t.mark.Suspect && !mutant("commitlog-page-cache-believed") {
 		t.mark.Suspect = false
 		if err := t.file.DropCache(); err != nil {
 			return err
@@ -304,9 +315,9 @@ func follows(h *batch.Header, tag uint32, end Position, last lastBatch) error {
 	switch {
 	case h.PartitionTag != tag:
 		return fmt.Errorf("%w: batch of another log", batch.ErrCorrupt)
-	case h.Seq != end.Seq || h.BaseOffset != end.Offset:
+	case (h.Seq != end.Seq || h.BaseOffset != end.Offset) && !mutant("commitlog-place-unchecked"):
 		return fmt.Errorf("%w: seq %d offset %d where %v is expected", batch.ErrCorrupt, h.Seq, h.BaseOffset, end)
-	case last.crc != 0 && h.PreviousCRC != last.crc:
+	case last.crc != 0 && h.PreviousCRC != last.crc && !mutant("commitlog-chain-unchecked"):
 		return fmt.Errorf("%w: the batch does not name the one before it", batch.ErrCorrupt)
 	case h.LeaderEpoch < last.epoch || h.Time < last.time:
 		return fmt.Errorf("%w: epoch or time go back", batch.ErrCorrupt)

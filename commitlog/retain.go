@@ -107,7 +107,9 @@ func (l *Log) offsetAtPosition(s *segment, position int64) (int64, error) {
 // that lie below it as a whole. It returns the log start. After a crash it may be lower again, but for Purge.
 func (l *Log) SetStart(offset int64) (int64, error) {
 	l.mu.Lock()
-	offset = min(offset, l.committed.Offset)
+	if !mutant("commitlog-start-beyond-commit") {
+		offset = min(offset, l.committed.Offset)
+	}
 	if offset > l.start {
 		l.start = offset
 		l.putMarkLocked()

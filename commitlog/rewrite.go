@@ -35,7 +35,7 @@ func (w *rewrite) keep(r *Record) bool {
 		return true
 	}
 	// Beyond mapped the records that a tombstone deletes are still there, and it must not go before them.
-	if r.Tombstone && r.Time <= w.dropTombstones && r.Offset < w.mapped.Offset {
+	if r.Tombstone && r.Time <= w.dropTombstones && (r.Offset < w.mapped.Offset || mutant("commitlog-tombstone-goes-first")) {
 		return false
 	}
 	return !w.keys.superseded(r.Key, r.Offset)
@@ -129,6 +129,9 @@ func (w *rewrite) copyBatch(h *batch.Header, b []byte) error {
 // selectRecords returns the batch with the records that stay: as it is if all do, nothing if none does.
 func (w *rewrite) selectRecords(h *batch.Header, b []byte) ([]byte, error) {
 	if h.Control() {
+		if mutant("commitlog-compaction-drops-epochs") {
+			return nil, nil
+		}
 		return b, nil
 	}
 	plain, err := Unpack(nil, h, b, w.log.opts.Codec)
@@ -177,6 +180,9 @@ func (w *rewrite) finish(old *segmentFooter) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
+	if mutant("commitlog-rewritten-unsynced") {
+		return nil
+	}
 	return w.file.SyncData()
 }
 
@@ -198,7 +204,7 @@ func (w *rewrite) install() (bool, error) {
 	if err := l.FS().Rename(w.name+tempSuffix, w.name); err != nil {
 		return false, errors.Join(err, l.files.remove(w.index.file.name), l.FS().Remove(w.name+tempSuffix))
 	}
-	if err := l.FS().SyncDir(l.dir); err != nil {
+	if err := l.syncRewritten(); err != nil {
 		return false, l.fail(err)
 	}
 	l.mu.Lock()
@@ -209,6 +215,14 @@ func (w *rewrite) install() (bool, error) {
 	l.segments = segments
 	l.mu.Unlock()
 	return true, l.deleteSegment(w.old)
+}
+
+// syncRewritten makes the new name durable before the old file goes.
+func (l *Log) syncRewritten() error {
+	if mutant("commitlog-rewritten-name-unsynced") {
+		return nil
+	}
+	return l.FS().SyncDir(l.dir)
 }
 
 // discard removes what begin made.

@@ -42,6 +42,7 @@ func (s *sim) checkPositions() {
 		s.fail("durable is %v, was %v, end %v", durable, s.durable, s.end())
 	}
 	s.durable, s.least = durable, s.firm(durable.Seq)
+	s.shown = max2(s.shown, s.committed)
 	if got := s.log.Committed(); got != s.committed {
 		s.fail("committed is %v, want %v", got, s.committed)
 	}

@@ -41,6 +41,7 @@ type sim struct {
 	base      commitlog.Position
 	durable   commitlog.Position
 	committed commitlog.Position
+	shown     commitlog.Position // the most that was committed and that a mark on the disk may still name
 	start     int64
 	opened    commitlog.Position // where the log began when it was opened
 	promised  int64              // log start that no crash may lower
@@ -305,7 +306,8 @@ func (s *sim) resumed(clean bool) {
 	}
 	s.checkAll(s.removing)
 	s.opened = s.first()
-	s.durable, s.committed, s.start, s.most = end, commitlog.Position{}, start, start
+	s.resumedCommit(clean, end)
+	s.durable, s.start, s.most = end, start, start
 	s.promised, s.least, s.removing = min(s.promised, end.Offset), end.Seq, nil
 	if n := len(s.batches); n > 0 {
 		s.epoch = max(s.epoch, s.batches[n-1].epoch)
@@ -314,6 +316,22 @@ func (s *sim) resumed(clean bool) {
 		s.log.Commit(s.log.Durable())
 		s.committed = s.durable
 	}
+}
+
+// resumedCommit checks that a log knows what was committed as far as a mark says so: all after it was closed, something of it
+// after a crash, never more than is there.
+func (s *sim) resumedCommit(clean bool, end commitlog.Position) {
+	got, most := s.log.Committed(), min2(max2(s.committed, s.shown), end)
+	switch {
+	case !s.marks:
+		most = commitlog.Position{}
+	case clean && got != min2(s.committed, end):
+		s.fail("committed is %v after the log was closed, want %v", got, min2(s.committed, end))
+	}
+	if most.Before(got) {
+		s.fail("committed is %v after opening, at most %v was", got, most)
+	}
+	s.committed, s.shown = got, got
 }
 
 // sizes are those of the segment files.

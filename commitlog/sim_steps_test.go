@@ -237,6 +237,9 @@ func (s *sim) truncateTo(seq uint64, cut func(uint64) (commitlog.Position, error
 	if got.Before(s.committed) {
 		s.committed = got
 	}
+	if s.marks {
+		s.shown = s.committed
+	}
 	if s.log.Durable() != got && s.durable != s.log.Durable() {
 		s.fail("durable is %v after a truncation to %v", s.log.Durable(), got)
 	}

@@ -20,10 +20,13 @@ func Trash(fsys vfs.FS, folder, trash string, now time.Time) error {
 		return fmt.Errorf("deleting %s: %w", folder, err)
 	}
 	err := writeSmall(fsys, filepath.Join(folder, deletedName), []byte(now.UTC().Format(time.RFC3339Nano)))
+	if err == nil { // else it would stay in the trash for ever
+		err = fsys.SyncDir(folder)
+	}
 	if err == nil {
 		err = renameFree(fsys, folder, filepath.Join(trash, filepath.Base(folder)))
 	}
-	if err == nil {
+	if err == nil && !mutant("commitlog-trash-unsynced") {
 		err = errors.Join(fsys.SyncDir(trash), fsys.SyncDir(filepath.Dir(trash)), fsys.SyncDir(filepath.Dir(folder)))
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ var ErrCommitted = errors.New("committed batches are not truncated")
 // durable when it returns, so nothing that was removed can follow what is appended next. Nothing committed is removed:
 // ErrCommitted. The caller appends nothing meanwhile.
 func (l *Log) Truncate(seq uint64) (Position, error) {
-	if l.Committed().Seq > seq {
+	if l.Committed().Seq > seq && !mutant("commitlog-committed-truncated") {
 		return l.End(), fmt.Errorf("truncating to seq %d: %w: %v is", seq, ErrCommitted, l.Committed())
 	}
 	return l.truncate(seq)
@@ -123,6 +123,9 @@ func (l *Log) lowerMark(m Mark) error {
 	if l.opts.Marks == nil {
 		return nil
 	}
+	if mutant("commitlog-mark-not-lowered") {
+		return nil
+	}
 	err := l.opts.Marks.Flush() // also when it was lowered before: that flush may have failed
 	if err != nil {
 		l.mu.Lock()
@@ -184,10 +187,10 @@ func (l *Log) openTail(s *segment, m Mark) (*activeSegment, error) {
 	r := recovery{Log: l, report: &Report{}}
 	t := &tail{segment: s, file: file}
 	err = file.Truncate(m.FilePosition)
-	if err == nil {
+	if err == nil && !mutant("commitlog-truncation-unsynced") {
 		err = file.SyncData()
 	}
-	if err == nil {
+	if err == nil && !mutant("commitlog-truncated-name-unsynced") {
 		err = l.FS().SyncDir(l.dir) // the file may be new, and no Sync to come knows
 	}
 	if err == nil {

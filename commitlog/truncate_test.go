@@ -150,3 +150,23 @@ func TestTruncateWaitsForTheMark(t *testing.T) {
 		})
 	}
 }
+
+// What was cut does not come back when the power fails, even if no mark says where the log ended.
+func TestTruncationIsDurable(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, nil)
+	k.append(1, numbered(0, 1)...)
+	k.append(2, numbered(1, 1)...)
+	if _, err := k.log.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	end, err := k.log.Truncate(commitlog.Origin.Seq + 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.crash(vfs.KeepNone)
+	k.open()
+	if k.log.End() != end {
+		t.Errorf("the log ends at %v after the crash, want %v", k.log.End(), end)
+	}
+}

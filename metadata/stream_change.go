@@ -56,9 +56,8 @@ func (c *change) changeMembership(stream *Stream, before *trestlev1.StreamConfig
 	changed := make([]Partition, 0, len(stream.Partitions))
 	for _, id := range stream.Partitions {
 		p, _ := c.Partition(id)
-		if p.Durable != durable && p.Leader == "" {
-			return refuse(ReasonNoLeader, "partition %d of stream %q has no leader, and sync decides who may become one; change sync when it has", p.Number, stream.Name()).
-				with("stream", stream.Name()).with("partition", fmt.Sprint(p.Number))
+		if refusal := refuseSync(stream, &p, durable); refusal != nil {
+			return refusal
 		}
 		if p.MinISR != minISR {
 			p.Membership = p.WithMinISR(minISR)
@@ -71,6 +70,25 @@ func (c *change) changeMembership(stream *Stream, before *trestlev1.StreamConfig
 	}
 	c.putPartitions(changed)
 	return nil
+}
+
+// refuseSync says why sync of a partition may not change now. It decides who may become leader, so there must be one; and it
+// decides how members count that come back, so none may be judged half by the old answer and half by the new: a leader that
+// restarts would be passed over for a member of before whose tail nobody vouches for.
+func refuseSync(stream *Stream, p *Partition, durable bool) *Refusal {
+	var refusal *Refusal
+	switch {
+	case p.Durable == durable:
+		return nil
+	case p.Leader == "":
+		refusal = refuse(ReasonNoLeader, "partition %d of stream %q has no leader, and sync decides who may become one; change sync when it has", p.Number, stream.Name())
+	case len(p.ELR)+len(p.Unsure)+len(p.Lost) > 0 && !mutant("metadata-sync-changed-while-short"):
+		refusal = refuse(ReasonMinISR, "partition %d of stream %q lacks replicas that may have to be elected as they were; change sync when min_isr of them are in sync again",
+			p.Number, stream.Name())
+	default:
+		return nil
+	}
+	return refusal.with("stream", stream.Name()).with("partition", fmt.Sprint(p.Number))
 }
 
 // grow adds partitions. Keys go to other partitions from then on, which a compacted stream cannot take: the newest record of

@@ -184,3 +184,23 @@ func TestReplicasChange(t *testing.T) {
 	}
 	w.refused(ReasonTooFewBrokers, w.update("orders", &trestlev1.StreamConfig{Replicas: proto.Int32(5)}, 0))
 }
+
+// S1, S3: under sync ack b crashes, and its tail rots. If sync became interval now and a restarted, b alone would be eligible, and
+// elected with what it has.
+func TestSyncChangesWhenAllIsWell(t *testing.T) {
+	t.Parallel()
+	w := newStory(t, "a", "b")
+	id := w.acked(2, "a", "b")
+	w.fence("b")
+	w.crashStart("b", 1, 3)
+	stream, _ := w.s.StreamByID(w.partition(id).Stream)
+	lower := &clusterv1.UpdateStream{Uuid: stream.ID[:], Config: &trestlev1.StreamConfig{Name: stream.Name(), Sync: trestlev1.Sync_SYNC_INTERVAL}}
+	w.refused(ReasonMinISR, lower)
+	w.fence("a")
+	w.crashStart("a", 1, 50)
+	if p := w.partition(id); p.Leader != "a" {
+		t.Errorf("the replica that has all is not elected: %+v", p)
+	}
+	w.join(id, "a", "b")
+	w.do(lower)
+}

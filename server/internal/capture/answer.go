@@ -9,13 +9,19 @@ import (
 )
 
 // answerable says whether answers go to that subject: a literal one, and none of NATS's own (interfaces.md 3.10).
-func answerable(subject string) bool { return subject[0] != '$' && names.Literal(subject) == nil }
+func answerable(subject string) bool {
+	return (subject[0] != '$' || mutant("capture-answers-to-nats")) && names.Literal(subject) == nil
+}
 
 // answer tells whoever published a message what became of it. It is called from goroutines of the partition and does not
 // block.
 func (r *route) answer(t *taker, a *ask, ack *partition.Ack, err error) {
 	if err != nil {
-		if why := refusalOf(err); why != nil {
+		why := refusalOf(err)
+		if mutant("capture-unknown-refused") && why == nil {
+			why = refuse(reasonFailed, "unknown")
+		}
+		if why != nil {
 			r.refuse(t, a, why)
 		}
 		return // of an unknown outcome nothing is said: a "no" could be wrong

@@ -52,7 +52,7 @@ func (r *recorder) asked(msg *nats.Msg, s *Settings, now int64) *ask {
 // where the message is appended (protocol.md 2.5). An envelope's wish counts on streams with ExpectedOffsets alone.
 func (r *recorder) expectation(msg *nats.Msg, s *Settings) (*int64, *refusal) {
 	if r.enveloped && s.ExpectedOffsets {
-		if offset, ok := r.message.Expect.Offset(); ok {
+		if offset, ok := r.message.Expect.Offset(); ok && !mutant("capture-expectation-ignored") {
 			return &offset, nil
 		}
 	}

@@ -99,6 +99,9 @@ func (s *Source) closeOutage(ctx context.Context) {
 		return
 	}
 	s.config.Logger.Info("nats is heard again", "missed_from", time.Unix(0, gap.FromTime), "missed_to", time.Unix(0, gap.ToTime))
+	if mutant("capture-outage-untold") {
+		return
+	}
 	for _, r := range s.allRoutes() {
 		r.gaps(gap)
 	}
@@ -156,6 +159,9 @@ func (s *Source) tellDroppedBy(r *route) {
 	s.mu.Unlock()
 	if n <= 0 {
 		return
+	}
+	if mutant("capture-drops-uncounted") {
+		n = 1
 	}
 	s.counters.dropped.Add(uint64(n))
 	r.gaps(batch.Gap{Cause: batch.GapNATSDropped, FromTime: min(from, now), ToTime: now, AtLeast: uint64(n), Counted: !r.target.Shared})

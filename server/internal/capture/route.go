@@ -52,11 +52,11 @@ func (r *route) take(msg *nats.Msg) {
 		return
 	}
 	origin, fanned := r.origin(msg)
-	if fanned && (origin.Stream == r.target.UUID || origin.Group != "" && origin.Group == r.target.Group) {
+	if fanned && !mutant("capture-own-fanout-stored") && (origin.Stream == r.target.UUID || origin.Group != "" && origin.Group == r.target.Group) {
 		s.counters.fanoutHeard.Add(1)
 		return
 	}
-	rec := s.recorder.of(msg, fanned)
+	rec := s.recorder.of(msg, fanned && !mutant("capture-fanout-unwrapped"))
 	if s.recorder.badHeaders {
 		s.counters.badHeaders.Add(1)
 	}

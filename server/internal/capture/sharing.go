@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 
+	"github.com/trestlehq/trestle/metadata/keyhash"
 	"github.com/trestlehq/trestle/proto/batch"
 )
 
@@ -20,7 +21,7 @@ func (b *Sharing) partitionOf(r *batch.Record, n int32) int32 {
 	if n <= 1 {
 		return 0
 	}
-	return int32(murmur3(b.key(r)) % uint32(n))
+	return int32(keyhash.Partition(keyhash.Murmur3(b.key(r)), int(n)))
 }
 
 func (b *Sharing) key(r *batch.Record) []byte {

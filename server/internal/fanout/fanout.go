@@ -137,7 +137,8 @@ func (f *Fanout) chunk(c *partition.Chunk) error {
 		if err != nil {
 			return err
 		}
-		if !h.Control() && h.Attributes&batch.Captured == 0 && h.LeaderEpoch == f.config.Epoch {
+		ours := h.LeaderEpoch == f.config.Epoch || mutant("fanout-former-epoch")
+		if !h.Control() && (h.Attributes&batch.Captured == 0 || mutant("fanout-captured")) && ours {
 			if err := f.batch(&h, b, c.HighWatermark); err != nil {
 				return err
 			}

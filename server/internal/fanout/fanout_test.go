@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -199,4 +200,21 @@ func TestFanoutDrops(t *testing.T) {
 	if msg := out.next(t); string(msg.Data) != "5" {
 		t.Errorf("got %+v", msg)
 	}
+}
+
+// Records of another leader epoch are not fanned out: they were, or never will be (2.1).
+func TestFanoutOfFormerEpoch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, epoch := lead(t, vfs.NewMem(1))
+		var counters fanout.Counters
+		now, later := &publisher{msgs: make(chan *nats.Msg, 10)}, &publisher{msgs: make(chan *nats.Msg, 10)}
+		start(t, p, epoch, now, &counters)
+		start(t, p, epoch+1, later, &counters)
+		publish(t, p, record("", "", "1"))
+		synctest.Wait()
+		if len(now.msgs) != 1 || len(later.msgs) != 0 {
+			t.Errorf("%d messages go out in the epoch of the record and %d in the next", len(now.msgs), len(later.msgs))
+		}
+	})
 }

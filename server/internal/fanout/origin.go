@@ -68,7 +68,7 @@ func (s *Secret) Verify(marker string, subject, key, value []byte) (o Origin, ok
 		return Origin{}, false
 	}
 	said, err := base64.RawURLEncoding.DecodeString(marker[at+1:])
-	if err != nil || !hmac.Equal(said, s.sum(marker[:at], subject, key, value)) {
+	if !mutant("fanout-marker-without-mac") && (err != nil || !hmac.Equal(said, s.sum(marker[:at], subject, key, value))) {
 		return Origin{}, false
 	}
 	fields := strings.Split(marker[:at], " ")

@@ -32,6 +32,7 @@ func (o *oracle) finish() {
 		o.w.happened("ends", uint64(crc32.ChecksumIEEE(o.bytesFrom(leader, leader.log.First()))))
 		stored := o.storedRecords(l, leader)
 		o.nothingLost(l, stored)
+		o.uncleanTold(leader)
 		if !l.unclean {
 			o.noGapCut(l)
 		}
@@ -204,6 +205,25 @@ func (o *oracle) nothingTwice(l *ledger) {
 		o.w.counts["partitions with a gap too many"]++
 	}
 	o.w.counts["partitions checked for doubles"]++
+}
+
+// uncleanTold checks that readers of the log learn of the last unclean election, unless retention took that away (3.7).
+func (o *oracle) uncleanTold(leader *replica) {
+	p, _ := o.w.control.latest().Partition(leader.id)
+	if p.UncleanEpoch == 0 || leader.log.First() != commitlog.Origin {
+		return
+	}
+	var told uint64
+	o.w.must(leader.eachBatch(commitlog.Origin, leader.log.End(), func(h *batch.Header, b []byte) error {
+		if c, err := batch.ParseControl(h.BodyOf(b)); h.Control() && err == nil && c.Kind == batch.ControlUnclean {
+			told = max(told, c.Unclean.LeaderEpoch)
+		}
+		return nil
+	}), "reading the log of %s", leader.b.name)
+	if told < p.UncleanEpoch {
+		o.w.violate("3.7", "the unclean election of epoch %d was never told; the last that was is %d", p.UncleanEpoch, told)
+	}
+	o.w.counts["unclean elections told"]++
 }
 
 // noGapCut checks that what a replica knew to be missing, and cut, was written again if it lived on (2.9).

@@ -155,6 +155,10 @@ func (b *broker) goOn() {
 // spoil takes a copy out of what min ISR promises, if the budget of S1 allows one more: at most min ISR - 1 copies of a
 // partition are lost or damaged.
 func (w *world) spoil(b *broker) bool {
+	if w.spoiled > 0 && w.whole() {
+		w.spoiled = 0
+		w.counts["budgets renewed"]++
+	}
 	if w.spoiled >= w.plan.minISR-1 || w.plan.async {
 		return false
 	}
@@ -342,4 +346,23 @@ func durableOf(b *broker, id uuid.UUID) commitlog.Position {
 		return held
 	}
 	return commitlog.Origin
+}
+
+// whole says whether no copy is missing anything: every replica is in sync, believed, and holds durably what is committed. What
+// is spoilt from then on counts anew.
+func (w *world) whole() bool {
+	for _, id := range w.oracle.ids() {
+		p, _ := w.control.latest().Partition(id)
+		if p.Leader == "" || len(p.ISR) != len(p.Replicas) || len(p.Adding)+len(p.Removing) > 0 {
+			return false
+		}
+		for _, name := range p.Replicas {
+			b := w.byName(name)
+			if r := b.replicas[id]; b.damaged[id] || b.lost[id] || r == nil || r.bad != nil ||
+				durableOf(b, id).Before(w.oracle.ledgers[id].committed) {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -22,13 +22,17 @@ func (r *replica) lead() {
 		return
 	}
 	before := r.log.End()
-	batches := [][]byte{batch.AppendControl(nil, &batch.Control{Kind: batch.ControlEpoch, Epoch: epoch})}
-	if r.view.UncleanEpoch == epoch {
-		batches = append(batches, batch.AppendControl(nil, &batch.Control{Kind: batch.ControlUnclean}))
+	var batches [][]byte
+	if history := r.history(); replication.UncleanDue(&r.view, &history) {
+		batches = append(batches, batch.AppendControl(nil, &batch.Control{
+			Kind: batch.ControlUnclean, Unclean: batch.Unclean{LeaderEpoch: epoch, LostFromOffset: before.Offset},
+		}))
 	}
+	batches = append(batches, batch.AppendControl(nil, &batch.Control{Kind: batch.ControlEpoch, Epoch: epoch}))
 	if !r.write(epoch, batches...) {
 		return
 	}
+	before.Seq += uint64(len(batches) - 1)
 	r.leader = replication.NewLeader(replication.LeaderOptions{
 		Broker: r.b.name, View: r.view, End: r.log.End(), Durable: r.log.Durable(), Committed: r.log.Committed(), EpochBatch: before,
 		LagNanos: int64(r.w.plan.lag), LeaseNanos: int64(time.Second), Credit: r.w.plan.credit,

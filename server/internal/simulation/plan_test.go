@@ -94,9 +94,8 @@ func (w *world) newPlan() plan {
 	}
 	if r.IntN(3) == 0 {
 		p.retain = 20 + r.Int64N(100)
-	} else {
-		p.compact = r.IntN(3) == 0
 	}
+	p.compact = r.IntN(4) == 0
 	if r.IntN(6) == 0 {
 		p.ringBytes = 2000 + r.Int64N(4000)
 	}
