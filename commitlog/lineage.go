@@ -21,11 +21,11 @@ type EpochStart struct {
 }
 
 // Last names the last batch of the log, also of one whose older batches were deleted; the zero name if there never was
-// one.
+// one, or if the log was cut at its oldest batch, so that nobody knows any more of which leader epoch the one before was.
 func (l *Log) Last() BatchName {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	if l.last == (lastBatch{}) {
+	if l.last.epoch == 0 {
 		return BatchName{}
 	}
 	return BatchName{Seq: l.End().Seq - 1, Epoch: l.last.epoch, CRC: l.last.crc}

@@ -170,3 +170,25 @@ func TestTruncationIsDurable(t *testing.T) {
 		t.Errorf("the log ends at %v after the crash, want %v", k.log.End(), end)
 	}
 }
+
+// A log whose older batches were deleted, and that is cut at the oldest that is left, does not name the batch before: it does
+// not know its leader epoch, and a name of epoch 0 would look like another history (seed 1087892 of the simulation of clusters).
+func TestCutAtTheOldestBatch(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(k *logKit) { k.opts.SegmentBytes, k.marked = 600, true })
+	k.fill(8, 1)
+	if _, err := k.log.SetStart(k.log.End().Offset - 1); err != nil {
+		t.Fatal(err)
+	}
+	first := k.log.First()
+	if first.Seq == 1 {
+		t.Fatal("nothing was deleted")
+	}
+	end, err := k.log.TruncateUnclean(first.Seq)
+	if err != nil || end != first {
+		t.Fatalf("the log ends at %v, %v, want %v", end, err, first)
+	}
+	if name := k.log.Last(); name != (commitlog.BatchName{}) {
+		t.Errorf("it names %+v", name)
+	}
+}

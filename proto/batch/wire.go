@@ -56,7 +56,7 @@ type field struct {
 // readField takes the first field off b and says how many bytes it took.
 func readField(b []byte) (f field, n int, err error) {
 	tag, n := binary.Uvarint(b)
-	if n <= 0 || tag>>3 == 0 || tag>>3 >= 1<<29 {
+	if n <= 0 || tag>>3 == 0 || tag>>3 >= 1<<29 || n > 1 && b[n-1] == 0 { // the last: longer than it need be
 		return field{}, 0, fmt.Errorf("%w: bad tag", ErrCorrupt)
 	}
 	f.num, f.wire = uint32(tag>>3), uint8(tag&7)
