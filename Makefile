@@ -109,6 +109,10 @@ check-generate: generate ## Check that the committed generated code is that of t
 check-readers: ## Check that protoc and Node read segment files as Go does (SEGMENTS="FILE…", else the golden ones)
 	proto/examples/check-readers.sh $(SEGMENTS)
 
+.PHONY: compat
+compat: ## Drive a server with Liftbridge's own Go client, a module of its own (RUN=regexp)
+	@cd .compat && go vet ./... && go test -count 1 -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') ./...
+
 .PHONY: size
 size: ## Print Go files above 400 lines and functions above 60 (a report: fails nothing)
 	@find . -name '*.go' -not -name '*.pb.go' -not -path './.*' | sort | xargs awk ' \

@@ -22,6 +22,11 @@ type Client struct {
 
 	closing chan struct{} // closed by Close
 
+	standing context.Context // of the streams of relays
+	hangUp   context.CancelFunc
+	relays   sync.WaitGroup // goroutines of relays
+	single   *relay         // for those who wait for each batch
+
 	mu            sync.Mutex
 	closed        bool
 	subscriptions map[*Subscription]struct{} // those that have goroutines
@@ -51,8 +56,11 @@ func Connect(ctx context.Context, addrs string, opts ...Option) (*Client, error)
 		closing:       make(chan struct{}),
 		subscriptions: map[*Subscription]struct{}{},
 	}
+	c.standing, c.hangUp = context.WithCancel(context.Background())
+	c.single = newRelay(c)
 	// A call is what tells a trestle server from whatever else may listen there; this is the lightest there is.
 	if _, err := c.streams.ListStreams(ctx, &trestlev1.ListStreamsRequest{PageSize: 1}); err != nil {
+		c.hangUp()
 		_ = c.close() // the connection that could not be made says no more
 		return nil, d.connectError(addresses, err)
 	}
@@ -77,6 +85,8 @@ func (c *Client) Close() error {
 		<-b.done
 	}
 	c.calls.Wait()
+	c.hangUp()
+	c.relays.Wait()
 	return c.close()
 }
 

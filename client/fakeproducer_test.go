@@ -10,11 +10,19 @@ import (
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
-// fakeProducer is where a producer stands in a partition: as a server remembers it, but for one batch.
+// fakeProducer is where a producer stands in a partition: as a server remembers it.
 type fakeProducer struct {
 	epoch    uint32
-	sequence uint32 // of the last batch
-	stored   batch.Header
+	sequence uint32         // of the last batch
+	stored   []batch.Header // of the last batches, five at most, oldest first
+}
+
+// repeated is how a batch of the epoch was stored, if it is one of the last.
+func (p *fakeProducer) repeated(sequence uint32) (h batch.Header, ok bool) {
+	if back := int(p.sequence) - int(sequence); back >= 0 && back < len(p.stored) {
+		return p.stored[len(p.stored)-1-back], true
+	}
+	return h, false
 }
 
 func (s *fakeServer) newProducer() (*trestlev1.NewProducerResponse, error) {
@@ -50,20 +58,25 @@ func (l *fakeLog) storeOnce(req *codec.PublishRequest, h batch.Header) (batch.He
 	switch {
 	case known && req.ProducerEpoch < p.epoch:
 		return h, answer(codes.FailedPrecondition, "FENCED", "a later epoch has begun", names)
-	case known && req.ProducerEpoch == p.epoch && req.ProducerSequence == p.sequence:
-		return p.stored, nil
+	case known && req.ProducerEpoch == p.epoch && req.ProducerSequence <= p.sequence:
+		if h, ok := p.repeated(req.ProducerSequence); ok {
+			return h, nil
+		}
+		return h, answer(codes.Unknown, "OUTCOME_UNKNOWN", "it was answered too long ago", names)
 	case !known && req.ProducerSequence != 0:
 		return h, answer(codes.Unknown, "OUTCOME_UNKNOWN", "the producer is not known", names)
 	case req.ProducerSequence > next:
 		return h, answer(codes.FailedPrecondition, "SEQUENCE_GAP", "a batch before it is missing", names)
-	case req.ProducerSequence < next:
-		return h, answer(codes.Unknown, "OUTCOME_UNKNOWN", "it was answered too long ago", names)
 	}
 	stored, err := l.store(batch.Append(nil, &h, req.Records))
 	if l.numbered == nil {
 		l.numbered = map[uint64]fakeProducer{}
 	}
-	l.numbered[req.ProducerID] = fakeProducer{epoch: req.ProducerEpoch, sequence: req.ProducerSequence, stored: stored}
+	if req.ProducerEpoch > p.epoch {
+		p.stored = nil
+	}
+	last := append(p.stored, stored)
+	l.numbered[req.ProducerID] = fakeProducer{epoch: req.ProducerEpoch, sequence: req.ProducerSequence, stored: last[max(0, len(last)-5):]}
 	return stored, err
 }
 

@@ -230,6 +230,11 @@ var logServiceDesc = grpc.ServiceDesc{
 			}
 			return srv.(*fakeServer).subscribe(req, stream)
 		},
+	}, {
+		StreamName:    "PublishStream",
+		ServerStreams: true,
+		ClientStreams: true,
+		Handler:       func(srv any, stream grpc.ServerStream) error { return srv.(*fakeServer).publishStream(stream) },
 	}},
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/trestlehq/trestle/client"
+	"github.com/trestlehq/trestle/metadata/keyhash"
 	"github.com/trestlehq/trestle/proto/codec"
 )
 
@@ -30,7 +31,7 @@ func TestProducerKeepsOrder(t *testing.T) {
 	for i := range sent {
 		sent[i] = fmt.Sprintf("message %d", i)
 		key := fmt.Sprint(i % 17)
-		partition := int(client.Murmur3([]byte(key)) % partitions)
+		partition := int(keyhash.Murmur3([]byte(key)) % partitions)
 		want[partition] = append(want[partition], sent[i])
 		futures = append(futures, p.Send(ctx, client.Message{Key: []byte(key), Value: []byte(sent[i])}))
 	}

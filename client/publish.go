@@ -50,10 +50,44 @@ func (s *Stream) PublishBatch(ctx context.Context, messages []Message, opts ...P
 	}
 	records := p.encode(messages)
 	crc := batch.Checksum(records)
-	return s.send(ctx, &codec.PublishRequest{
+	req := &codec.PublishRequest{
 		Stream: s.name, Partition: p.partition, Records: records, RecordsCRC: &crc,
 		Ack: p.ack, ExpectedNextOffset: p.expectNext,
-	})
+	}
+	if len(records) > maxStreamed {
+		return s.send(ctx, req)
+	}
+	return s.await(ctx, &shipment{req: req, count: len(messages)})
+}
+
+// maxStreamed is how large a batch may be to go over the standing stream, where others wait behind it; a larger one has a
+// call of its own.
+const maxStreamed = 256 << 10
+
+// await sends one batch over the standing stream, and waits for what becomes of it.
+func (s *Stream) await(ctx context.Context, batch *shipment) (Ack, error) {
+	if err := ctx.Err(); err != nil {
+		return Ack{}, publishError(doing(batch), status.FromContextError(err).Err(), false)
+	}
+	type outcome struct {
+		ack Ack
+		err error
+	}
+	outcomes := make(chan outcome, 1)
+	batch.done = func(ack Ack, err error) { outcomes <- outcome{ack, err} }
+	s.client.single.ship(batch)
+	select {
+	case o := <-outcomes:
+		return o.ack, o.err
+	case <-ctx.Done():
+	}
+	sent := s.client.single.drop(batch)
+	select {
+	case o := <-outcomes:
+		return o.ack, o.err
+	default:
+		return Ack{}, publishError(doing(batch), status.FromContextError(ctx.Err()).Err(), sent)
+	}
 }
 
 func (p *publishing) check(stream string, messages []Message) error {
@@ -165,9 +199,12 @@ func publishError(doing string, err error, sent bool) error {
 			cause = done
 		}
 	}
+	return outcomeUnknown(failure).because(cause)
+}
+
+func outcomeUnknown(failure error) *Error {
 	return newError(reasonOutcomeUnknown,
-		"%v; what was published may or may not be stored: read the stream to see, or publish with an ID, which is safe to repeat",
-		failure).because(cause)
+		"%v; what was published may or may not be stored: read the stream to see, or publish with an ID, which is safe to repeat", failure)
 }
 
 // saysNo is true of what a server answers when it has not stored a batch and will not: a reason of its own, unless that

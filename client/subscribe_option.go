@@ -1,6 +1,7 @@
 package client
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -98,5 +99,17 @@ func atOffset(offset int64) *trestlev1.Position {
 }
 
 func atTime(t time.Time) *trestlev1.Position {
-	return &trestlev1.Position{At: &trestlev1.Position_Time{Time: t.UnixNano()}}
+	return &trestlev1.Position{At: &trestlev1.Position_Time{Time: unixNano(t)}}
+}
+
+// unixNano is t in nanoseconds, or, where they do not go so far, the first or last of them: nothing was stored beyond.
+func unixNano(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	default:
+		return t.UnixNano()
+	}
 }

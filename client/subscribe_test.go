@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -63,6 +64,10 @@ func TestSubscribeAsksForPositions(t *testing.T) {
 			Start: offset(0), Stop: offset(1),
 		}},
 		{"times", []client.SubscribeOption{client.FromTime(at), client.UntilTime(at)}, &trestlev1.SubscribeRequest{Start: atTime, Stop: atTime}},
+		{"times beyond all", []client.SubscribeOption{client.FromTime(time.Time{}), client.UntilTime(time.Unix(1<<40, 0))}, &trestlev1.SubscribeRequest{
+			Start: &trestlev1.Position{At: &trestlev1.Position_Time{Time: math.MinInt64}},
+			Stop:  &trestlev1.Position{At: &trestlev1.Position_Time{Time: math.MaxInt64}},
+		}},
 		{"last", []client.SubscribeOption{client.FromLast(3)}, &trestlev1.SubscribeRequest{
 			Start: &trestlev1.Position{At: &trestlev1.Position_Last{Last: 3}},
 		}},

@@ -26,7 +26,9 @@ type Config struct {
 	Advertise  string
 	NATSListen string   // of the embedded NATS
 	NATSURLs   []string // use this NATS and embed none
-	NATSCreds  string   // file of credentials for NATSURLs; empty: none
+	// CaptureBytes is how much of what came from NATS may wait to be stored, in all partitions together; 0: 256 MiB.
+	CaptureBytes int
+	NATSCreds    string // file of credentials for NATSURLs; empty: none
 	// NATSTLS says whom to trust at NATSURLs, and who we are there.
 	NATSTLS TLSFiles
 	// TLS is what gRPC and HTTP are served with; empty: in the clear. With a CA, clients have to show a certificate.

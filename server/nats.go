@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -22,12 +22,20 @@ const (
 	natsWriteDeadline = time.Minute // after that the write is tried again: a reader that is slow is not cut off for it
 	natsPingInterval  = time.Hour   // whoever does not read does not answer, either; TCP finds peers that are dead
 	natsStartTimeout  = 10 * time.Second
+	// natsLeaving is longer than any stop: while it lasts, a NATS that takes nobody in leaves those who are there to us.
+	natsLeaving = 24 * time.Hour
 )
 
 // embeddedNATS is a NATS server in this process.
 type embeddedNATS struct {
-	server *natsserver.Server
-	since  time.Time // before it began to listen
+	server  *natsserver.Server
+	address string
+	since   time.Time // before it began to listen
+	leaving sync.WaitGroup
+
+	// What follows belongs to whoever stops the broker.
+	refused bool   // nobody comes in any more
+	newest  uint64 // connection by then
 }
 
 func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (*embeddedNATS, error) {
@@ -50,6 +58,7 @@ func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (
 		NoSigs: true, NoSystemAccount: true,
 		MaxPayload: host.MaxMessageBytes, MaxPending: natsMaxPending, WriteDeadline: natsWriteDeadline,
 		WriteTimeout: natsserver.WriteTimeoutPolicyRetry, PingInterval: natsPingInterval,
+		LameDuckGracePeriod: natsLeaving, LameDuckDuration: 2 * natsLeaving,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
@@ -62,7 +71,7 @@ func startNATS(ctx context.Context, address, name string, logger *slog.Logger) (
 		s.WaitForShutdown()
 		return nil, errors.New("embedded NATS: it did not start in " + natsStartTimeout.String())
 	}
-	return &embeddedNATS{server: s, since: since}, nil
+	return &embeddedNATS{server: s, address: s.Addr().String(), since: since}, nil
 }
 
 // portFree says why nothing can listen there; the NATS server itself would end the process.
@@ -83,32 +92,11 @@ func (n *embeddedNATS) published() (bool, error) {
 	return state.InMsgs > 0, nil
 }
 
-func (n *embeddedNATS) address() string { return n.server.Addr().String() }
-
-// disconnectOthers ends all connections but ours. What their clients have got confirmed is on its way to us by then;
-// whatever they publish next is not confirmed any more, so they know.
-func (n *embeddedNATS) disconnectOthers(ours []uint64) error {
-	const page = 1024
-	for offset := 0; ; offset += page {
-		connections, err := n.server.Connz(&natsserver.ConnzOptions{Offset: offset, Limit: page})
-		if err != nil {
-			return fmt.Errorf("listing the connections of the embedded NATS: %w", err)
-		}
-		for _, c := range connections.Conns {
-			if !slices.Contains(ours, c.Cid) {
-				_ = n.server.DisconnectClientByID(c.Cid) // it may have gone by itself
-			}
-		}
-		if len(connections.Conns) < page {
-			return nil
-		}
-	}
-}
-
 // stop ends the server and waits for it.
 func (n *embeddedNATS) stop() {
 	n.server.Shutdown()
 	n.server.WaitForShutdown()
+	n.leaving.Wait()
 }
 
 // natsLog gives the messages of the NATS server to slog.

@@ -18,6 +18,7 @@ import (
 	"github.com/trestlehq/trestle/server/internal/capture"
 	"github.com/trestlehq/trestle/server/internal/cursor"
 	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/liftbridge"
 	"github.com/trestlehq/trestle/server/internal/metrics"
 	"github.com/trestlehq/trestle/server/internal/partition"
 	"github.com/trestlehq/trestle/server/internal/rpc"
@@ -103,7 +104,7 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 	if err := s.tellMissed(streams); err != nil {
 		return err
 	}
-	s.serveGRPC(listeners.take(grpcPort), streams, control, config)
+	s.serveGRPC(listeners.take(grpcPort), streams, source, control, config)
 	s.mu.Lock()
 	s.checks = checks{source: source, streams: streams, control: control}
 	s.mu.Unlock()
@@ -115,14 +116,20 @@ func (s *Server) start(ctx context.Context, config *Config) error {
 }
 
 // serveGRPC answers clients, with what it needs for that alone.
-func (s *Server) serveGRPC(listener net.Listener, streams *host.Host, control *control, config *Config) {
+func (s *Server) serveGRPC(listener net.Listener, streams *host.Host, source *capture.Source, control *control, config *Config) {
 	cursors := cursor.Open(cursor.Config{
 		Metadata:  control,
 		Partition: func() (*partition.Partition, error) { return streams.PartitionOf(cursor.StreamName, 0) },
 		Logger:    config.Logger.With("component", "cursors"),
 	})
 	s.onStop(func(context.Context) error { cursors.Close(); return nil })
+	lift := liftbridge.New(liftbridge.Config{
+		Broker: s.ready.ID, Streams: streams, Cursors: cursors, Metadata: control, Subjects: subjects{source}, Now: time.Now,
+		Logger: config.Logger.With("component", "liftbridge"),
+	})
+	s.onStop(func(context.Context) error { lift.Wait(); return nil })
 	answering := rpc.Serve(listener, rpc.Config{
+		Beside:  []rpc.Service{lift},
 		Streams: streams, Producers: streams, Cursors: cursors, Metadata: control, Logger: config.Logger,
 		Identity: rpc.Identity{
 			Version: config.Version, ID: s.ready.ID, Cluster: config.Cluster,
@@ -130,6 +137,7 @@ func (s *Server) serveGRPC(listener net.Listener, streams *host.Host, control *c
 		},
 	})
 	s.onStop(answering.Shutdown)
+	s.onStop(func(context.Context) error { lift.End(); return nil })
 }
 
 // openHost opens the logs and lets the streams run.
@@ -142,7 +150,7 @@ func (s *Server) openHost(ctx context.Context, folder *host.Folder, control *con
 	}
 	s.onStop(func(context.Context) error { return marks.Close() })
 	streams, err := host.Open(ctx, host.Config{
-		Folder: folder, Files: files, Marks: marks, Metadata: control,
+		Folder: folder, Files: files, Marks: marks, Metadata: control, Unheard: s.unheard,
 		Subscribe: func(ctx context.Context, target capture.Target, sink capture.Sink) (host.Capture, error) {
 			s, err := source.Subscribe(ctx, target, sink)
 			if err != nil { // and no interface that holds nothing
@@ -175,8 +183,16 @@ func (s *Server) tellMissed(streams *host.Host) error {
 	return streams.Missed(s.nats.since)
 }
 
+// unheard says why messages may have been published that no capture has heard; nil: none were.
+func (s *Server) unheard() error {
+	if s.nats == nil {
+		return nil // a NATS that is not ours goes on without us, and each start says so
+	}
+	return s.nats.unheard()
+}
+
 // connectNATS connects to the NATS that the configuration names, or starts one. Refuse makes an embedded one take nothing
-// more from publishers, before the captures are drained.
+// more from publishers, from now on and for good, before the captures are drained.
 func (s *Server) connectNATS(ctx context.Context, config *Config) (source *capture.Source, refuse func(context.Context) error, err error) {
 	refuse = func(context.Context) error { return nil }
 	urls := strings.Join(config.NATSURLs, ",")
@@ -187,19 +203,19 @@ func (s *Server) connectNATS(ctx context.Context, config *Config) (source *captu
 		}
 		s.onStop(func(context.Context) error { nats.stop(); return nil })
 		s.nats = nats
-		urls = "nats://" + nats.address()
-		refuse = func(context.Context) error {
+		urls = "nats://" + nats.address
+		refuse = func(ctx context.Context) error {
 			ours, err := source.ClientIDs()
 			if err != nil {
 				return err
 			}
-			return nats.disconnectOthers(ours)
+			return nats.refuse(ctx, ours)
 		}
 	}
 	s.ready.NATS = urls
 	source, err = capture.Connect(ctx, capture.Config{
 		URLs: urls, Name: "trestle " + s.ready.ID, Options: config.natsOptions(), MaxMessageBytes: host.MaxMessageBytes,
-		DropsReaders: len(config.NATSURLs) > 0, Logger: config.Logger,
+		DropsReaders: len(config.NATSURLs) > 0, QueuedBytes: config.CaptureBytes, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, nil, err

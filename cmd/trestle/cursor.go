@@ -71,7 +71,7 @@ func newCursorSetCommand(inv *invocation) *cobra.Command {
 		Use:   "set ID STREAM PARTITION OFFSET [flags]",
 		Short: "Store a position",
 		Long: `Store the offset of the next message to read. The server answers when that is as safe as a
-message. The stream need not have come so far.`,
+message. One beyond the next offset of the partition is refused.`,
 		Example: `  trestle cursor set billing orders 0 17`,
 	}
 	return cursorCommand(inv, cmd, true, func(ctx context.Context, c *client.Cursor, a *cursorArguments) error {

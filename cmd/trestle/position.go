@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -99,7 +100,7 @@ func parseEitherEnd(text, forms string) (position, error) {
 		n, err := parseOffset(value)
 		return position{kind: atOffset, offset: n}, err
 	case word == "time" && hasValue:
-		t, err := parseTime(value)
+		t, err := parseStoredTime(value)
 		return position{kind: atTime, time: t}, err
 	}
 	if _, err := strconv.ParseUint(text, 10, 63); err == nil {
@@ -114,4 +115,16 @@ func parseOffset(text string) (int64, error) {
 		return 0, &misuse{message: "not an offset", remedy: "offsets are numbered from 0: write offset=17"}
 	}
 	return n, nil
+}
+
+// parseStoredTime reads a time at which a message can have been stored: one that is unix nanoseconds in 64 bits.
+func parseStoredTime(text string) (time.Time, error) {
+	t, err := parseTime(text)
+	if err != nil {
+		return t, err
+	}
+	if first, last := time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64); t.Before(first) || t.After(last) {
+		return t, &misuse{message: "not a time at which a message can be stored", remedy: "write one from the years 1678 to 2262"}
+	}
+	return t, nil
 }

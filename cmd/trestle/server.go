@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -87,9 +88,15 @@ func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
 
 // serve runs a server until it is told to stop, by a signal or by ctx, or ends by itself.
 func (inv *invocation) serve(ctx context.Context, cfg server.Config) error {
+	raw := make(chan os.Signal, 2)
+	signal.Notify(raw, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(raw)
+	var filter sync.WaitGroup
+	done := make(chan struct{})
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	filter.Go(func() { passSignals(signals, raw, done) })
+	defer filter.Wait()
+	defer close(done)
 
 	srv, err := startServer(ctx, cfg, signals)
 	if srv == nil || err != nil {
@@ -139,6 +146,32 @@ func startServer(ctx context.Context, cfg server.Config, signals <-chan os.Signa
 				return nil, nil
 			default:
 				return nil, shutDown(o.srv, signals)
+			}
+		}
+	}
+}
+
+// secondSignalAfter is how long after the first signal another one counts: whoever stops a process and its group, as
+// timeout(1) does, sends two at once and means one.
+const secondSignalAfter = 500 * time.Millisecond
+
+// passSignals passes on the first signal, and those that come long enough after it, until done is closed.
+func passSignals(to chan<- os.Signal, raw <-chan os.Signal, done <-chan struct{}) {
+	var first time.Time
+	for {
+		select {
+		case <-done:
+			return
+		case s := <-raw:
+			if !first.IsZero() && time.Since(first) < secondSignalAfter {
+				continue
+			}
+			if first.IsZero() {
+				first = time.Now()
+			}
+			select {
+			case to <- s:
+			default: // two are told already
 			}
 		}
 	}

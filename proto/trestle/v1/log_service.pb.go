@@ -416,7 +416,7 @@ type PublishStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Rises by one, from any number.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Its partition is required.
+	// Where its partition is absent, it is chosen as for Publish.
 	Batch         *PublishRequest `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -10,10 +10,11 @@ import (
 	"github.com/trestlehq/trestle/envelope"
 )
 
-// Headers of a JetStream publish. A stream that answers as JetStream does honours these two, and refuses the others that
-// begin alike.
+// Headers of a JetStream publish. A stream that answers as JetStream does honours these two, and refuses the others with
+// which a publisher asks for something.
 const (
 	expectedPrefix       = "Nats-Expected-"
+	batchPrefix          = "Nats-Batch-" // of an atomic batch: no part of one is stored
 	expectedLastSequence = "Nats-Expected-Last-Sequence"
 	expectedStream       = "Nats-Expected-Stream"
 )
@@ -59,7 +60,25 @@ func (r *recorder) expectation(msg *nats.Msg, s *Settings) (*int64, *refusal) {
 	if !s.PubAck || len(msg.Header) == 0 {
 		return nil, nil
 	}
+	if msg.Reply != "" { // who does not ask for an answer could not be told: what came is stored
+		if why := refuseWishes(msg.Header); why != nil {
+			return nil, why
+		}
+	}
 	return jetStreamExpectation(msg.Header, s.Stream)
+}
+
+// refuseWishes refuses what a publisher asks JetStream to do with a message and what is not done here. Nobody is to believe
+// that it was.
+func refuseWishes(header nats.Header) *refusal {
+	for name := range header {
+		switch {
+		case name == "Nats-TTL", name == "Nats-Rollup", name == "Nats-Incr",
+			name == "Nats-Schedule", strings.HasPrefix(name, "Nats-Schedule-"):
+			return refuse(reasonNotBuilt, "header %.64q is not understood; leave it out", name)
+		}
+	}
+	return nil
 }
 
 // jetStreamExpectation reads the conditions of a JetStream publish. Sequences begin at 1: the last sequence is the next
@@ -67,6 +86,9 @@ func (r *recorder) expectation(msg *nats.Msg, s *Settings) (*int64, *refusal) {
 func jetStreamExpectation(header nats.Header, stream string) (*int64, *refusal) {
 	var expected *int64
 	for name, values := range header {
+		if strings.HasPrefix(name, batchPrefix) {
+			return nil, refuse(reasonNotBuilt, "header %.64q is not understood; publish the messages one by one", name)
+		}
 		if !strings.HasPrefix(name, expectedPrefix) || len(values) == 0 {
 			continue
 		}

@@ -39,6 +39,7 @@ type dispatcher struct {
 	messages chan *nats.Msg
 	limits   backpressure
 	gate     *gate
+	room     *room // in the partitions
 	conn     atomic.Pointer[nats.Conn]
 	captured atomic.Int64 // payload bytes, as nats.go counts those that it received
 	quit     chan struct{}
@@ -49,9 +50,10 @@ type dispatcher struct {
 	barriers map[*nats.Msg]chan<- struct{} // guarded by mu
 }
 
-func newDispatcher(limits backpressure) *dispatcher {
+func newDispatcher(limits backpressure, queuedBytes int) *dispatcher {
 	d := &dispatcher{
 		messages: make(chan *nats.Msg, limits.capacity), limits: limits, quit: make(chan struct{}),
+		room:   &room{limit: queuedBytes},
 		routes: map[*nats.Subscription]*route{}, barriers: map[*nats.Msg]chan<- struct{}{},
 	}
 	d.gate = newGate(limits.gateLimits, d.pending)

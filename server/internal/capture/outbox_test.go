@@ -80,7 +80,7 @@ func (c *counting) AppendGap(batch.Gap) error {
 // A message on its way from nats.go to its partition costs no allocation, shared out or not.
 func TestTakingAllocatesNothing(t *testing.T) {
 	for _, shared := range []bool{false, true} {
-		s := &Source{dispatcher: newDispatcher(dropping), config: Config{}}
+		s := &Source{dispatcher: newDispatcher(dropping, DefaultQueuedBytes), config: Config{}}
 		sink, settings := &counting{}, &Live{}
 		settings.Set(Settings{Stream: "s", Partitions: 3, PubAck: true, ExpectedOffsets: true, MaxMessageBytes: 1 << 20})
 		r := &route{source: s, subject: "orders.>", target: Target{Shared: shared, By: Sharing{Token: 2}}}
@@ -102,7 +102,7 @@ func TestTakingAllocatesNothing(t *testing.T) {
 func TestCrowded(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []backpressure{slowing, dropping} {
-		d := newDispatcher(limits)
+		d := newDispatcher(limits, DefaultQueuedBytes)
 		sink := &counting{}
 		r := &route{source: &Source{dispatcher: d}}
 		r.join(&taker{sink: sink, settings: &Live{}}, 1)

@@ -3,6 +3,7 @@ package capture_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,6 +70,33 @@ func TestPubAck(t *testing.T) {
 	var refused *jetstream.APIError
 	if _, err := js.Publish(t.Context(), "orders", make([]byte, 1001)); !errors.As(err, &refused) || refused.ErrorCode != 10054 {
 		t.Errorf("too large: %v", err)
+	}
+}
+
+// What a publisher asks JetStream for and is not done here is refused, lest it is believed (interfaces.md 3.11). Where no
+// answer is asked for the message is stored as it came, unless it is a part of an atomic batch.
+func TestPubAckRefusesWishes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	kept := newMemory()
+	w.subscribe(answering("s", "orders"), kept)
+	js := w.jetStream()
+	for _, name := range []string{
+		"Nats-TTL", "Nats-Rollup", "Nats-Incr", "Nats-Schedule", "Nats-Schedule-Target", "Nats-Batch-Id", "Nats-Batch-Sequence",
+		"Nats-Batch-Commit", "Nats-Expected-Last-Msg-Id", "Nats-Expected-Last-Subject-Sequence", "Nats-Expected-Last-Subject-Sequence-Subject",
+	} {
+		var refused *jetstream.APIError
+		_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "orders", Header: nats.Header{name: {"1"}}})
+		if !errors.As(err, &refused) || refused.ErrorCode != 10003 || !strings.Contains(refused.Description, name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.publish(
+		&nats.Msg{Subject: "orders", Header: nats.Header{"Nats-Batch-Id": {"b"}}},
+		&nats.Msg{Subject: "orders", Data: []byte("stored"), Header: nats.Header{"Nats-TTL": {"1s"}}},
+	)
+	if got := kept.awaitRecords(t, 1); got[0].value != "stored" {
+		t.Errorf("stored: %+v", got)
 	}
 }
 

@@ -43,6 +43,7 @@ type taker struct {
 	partition int32
 	left      atomic.Bool  // it captures no longer; why, its log says
 	lost      atomic.Int64 // messages that its partition refused
+	waits     unmarked
 }
 
 // take hands a message to the partition that it is for. It is called from the dispatcher alone.
@@ -79,11 +80,15 @@ func (r *route) take(msg *nats.Msg) {
 		r.refuse(to, a, refused)
 		return
 	}
-	captured := partition.Captured{Expected: expected, NoWait: s.dispatcher.crowded()}
+	captured := partition.Captured{Expected: expected, NoWait: s.dispatcher.crowded(), NoRoom: !s.dispatcher.await()}
 	if a != nil || expected != nil {
 		captured.OnAck = func(ack partition.Ack, err error) { r.answer(to, a, &ack, err) }
 	}
+	mark := to.count(s.dispatcher.room, rec.Size(), &captured)
 	if err := to.sink.CaptureWith(rec, captured); err != nil {
+		if mark != nil {
+			mark.over()
+		}
 		if to.lost.Add(1) == 1 {
 			s.config.Logger.Error("messages are not stored", "stream", settings.Stream, "subject", msg.Subject, "error", err)
 		}

@@ -3,6 +3,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,14 @@ type Config struct {
 	// DropsReaders says that the NATS cuts off a reader that is slow, instead of slowing down its publishers as the embedded
 	// one does. Then more is held here, and beyond that messages become gaps.
 	DropsReaders bool
-	Logger       *slog.Logger
+	// QueuedBytes is how much may wait in all partitions together until it is stored, about: beyond it nothing is read from
+	// NATS, or, with DropsReaders, messages become gaps; 0: DefaultQueuedBytes.
+	QueuedBytes int
+	Logger      *slog.Logger
 }
+
+// DefaultQueuedBytes is what may wait in all partitions together.
+const DefaultQueuedBytes = 256 << 20
 
 const (
 	// noPings is longer than any connection lasts.
@@ -71,7 +78,7 @@ func Connect(ctx context.Context, config Config) (*Source, error) {
 
 func connect(ctx context.Context, config Config, limits backpressure) (*Source, error) {
 	s := &Source{
-		config: config, dispatcher: newDispatcher(limits), back: make(chan struct{}, 1), closed: make(chan struct{}), cancel: func() {},
+		config: config, dispatcher: newDispatcher(limits, cmp.Or(config.QueuedBytes, DefaultQueuedBytes)), back: make(chan struct{}, 1), closed: make(chan struct{}), cancel: func() {},
 		streams: map[uuid.UUID]*streamRoutes{},
 	}
 	s.dispatcher.gate.onEnd = s.outage.begin

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,19 +35,25 @@ type Publisher interface {
 
 // Counters are what all fan-outs of a broker did. The zero value is ready to use.
 type Counters struct {
-	published, dropped, withoutSubject atomic.Uint64
+	published, dropped, withoutSubject, droppedHeaders atomic.Uint64
 }
 
 // Counts are the values of Counters at one moment. They only grow.
 type Counts struct {
-	Published      uint64 // messages given to NATS
-	Dropped        uint64 // messages that were not: NATS was away, too slow, or takes none so large
+	Published uint64 // messages given to NATS
+	// Dropped are messages that were not: NATS was away, too slow, or takes none so large, or the fan-out ended first. What
+	// cannot be read any more counts by its offsets, which are as many messages or more.
+	Dropped        uint64
 	WithoutSubject uint64 // messages that have no subject to be published on
+	DroppedHeaders uint64 // headers of published messages that NATS cannot carry as they are
 }
 
 // Now are the counts as of now.
 func (c *Counters) Now() Counts {
-	return Counts{Published: c.published.Load(), Dropped: c.dropped.Load(), WithoutSubject: c.withoutSubject.Load()}
+	return Counts{
+		Published: c.published.Load(), Dropped: c.dropped.Load(),
+		WithoutSubject: c.withoutSubject.Load(), DroppedHeaders: c.droppedHeaders.Load(),
+	}
 }
 
 // Config of a Fanout.
@@ -71,6 +78,10 @@ type Fanout struct {
 	config Config
 	cancel context.CancelFunc
 	task   sync.WaitGroup
+
+	// Of the task.
+	next   int64 // offset below which everything was published or counted
+	ending bool  // nothing is published any more, only counted
 }
 
 // Start fans out what is committed from now on, until Close.
@@ -81,7 +92,7 @@ func Start(config Config) (*Fanout, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel = cancel
+	f.cancel, f.next = cancel, reader.NextOffset()
 	f.task.Go(func() { f.run(ctx, reader) })
 	return f, nil
 }
@@ -89,7 +100,7 @@ func Start(config Config) (*Fanout, error) {
 // Subject is that of records that name none.
 func (f *Fanout) Subject() string { return f.config.Subject }
 
-// Close ends the fan-out, whatever is still to come.
+// Close ends the fan-out. What is committed and not published yet is dropped and counted.
 func (f *Fanout) Close() {
 	f.cancel()
 	f.task.Wait()
@@ -107,11 +118,13 @@ func (f *Fanout) read() (*partition.Reader, error) {
 
 // run publishes until ctx ends or nothing can come any more.
 func (f *Fanout) run(ctx context.Context, reader *partition.Reader) {
-	for {
+	defer f.countRest()
+	for ctx.Err() == nil {
 		chunk, err := reader.Next(ctx)
 		switch {
 		case err == nil:
 			err = f.chunk(&chunk)
+			f.skipTo(reader.NextOffset()) // nothing, unless that failed
 		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, partition.ErrClosed):
 			return
 		}
@@ -125,9 +138,34 @@ func (f *Fanout) run(ctx context.Context, reader *partition.Reader) {
 		case <-time.After(again):
 		}
 		if next, err := f.read(); err == nil {
+			f.skipTo(next.NextOffset())
 			reader = next
 		}
 	}
+}
+
+// skipTo counts what is dropped unread.
+func (f *Fanout) skipTo(offset int64) {
+	if offset > f.next && !mutant("fanout-skips-uncounted") {
+		f.config.Counters.dropped.Add(uint64(offset - f.next))
+	}
+	f.next = max(f.next, offset)
+}
+
+// countRest counts what is committed and will not be published: as messages the first chunk of it, by offsets the rest.
+func (f *Fanout) countRest() {
+	f.ending = true
+	reader, err := f.config.Partition.Read(partition.ReadOptions{
+		Start: partition.Place{Kind: partition.AtOffset, Offset: f.next}, Plain: true,
+	})
+	if err == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // it waits for nothing
+		if chunk, err := reader.Next(ctx); err == nil && f.chunk(&chunk) == nil {
+			f.skipTo(reader.NextOffset())
+		}
+	}
+	f.skipTo(f.config.Partition.State().HighWatermark)
 }
 
 // chunk publishes the records of a chunk that were published over gRPC in this epoch.
@@ -143,6 +181,7 @@ func (f *Fanout) chunk(c *partition.Chunk) error {
 				return err
 			}
 		}
+		f.next = max(f.next, h.NextOffset())
 		b = b[h.Size:]
 	}
 	return nil
@@ -160,6 +199,7 @@ func (f *Fanout) batch(h *batch.Header, b []byte, end int64) error {
 			return err
 		}
 		offset := h.BaseOffset + int64(delta)
+		f.next = max(f.next, offset+1)
 		if end-offset > maxBehind {
 			f.config.Counters.dropped.Add(1)
 			continue
@@ -178,21 +218,32 @@ func (f *Fanout) record(r *batch.Record, offset int64) {
 		f.config.Counters.withoutSubject.Add(1)
 		return
 	}
-	if err := f.config.Publisher.PublishMsg(f.message(r, subject, offset)); err != nil {
+	msg, droppedHeaders := f.message(r, subject, offset)
+	if f.ending || f.config.Publisher.PublishMsg(msg) != nil {
 		f.config.Counters.dropped.Add(1)
 		return
 	}
 	f.config.Counters.published.Add(1)
+	f.config.Counters.droppedHeaders.Add(uint64(droppedHeaders))
 }
 
 // message is a record as it goes out: value and headers, the key and where it comes from as headers, and no reply subject.
-func (f *Fanout) message(r *batch.Record, subject string, offset int64) *nats.Msg {
-	msg := &nats.Msg{Subject: subject, Data: r.Value, Header: nats.Header{}}
-	for _, h := range r.Headers {
+// Headers that NATS cannot carry are left out, and their number is told.
+func (f *Fanout) message(r *batch.Record, subject string, offset int64) (msg *nats.Msg, droppedHeaders int) {
+	msg = &nats.Msg{Subject: subject, Data: r.Value, Header: nats.Header{}}
+	for i := range r.Headers {
+		h := &r.Headers[i]
+		if !carriable(h) {
+			droppedHeaders++
+			continue
+		}
 		name := string(h.Name)
 		msg.Header[name] = append(msg.Header[name], string(h.Value))
 	}
-	if delete(msg.Header, KeyName); r.Key != nil {
+	if droppedHeaders > 0 {
+		msg.Header[DroppedHeadersName] = []string{strconv.Itoa(droppedHeaders)}
+	}
+	if r.Key != nil {
 		msg.Header[KeyName] = []string{base64.StdEncoding.EncodeToString(r.Key)}
 	}
 	if r.Tombstone {
@@ -200,5 +251,5 @@ func (f *Fanout) message(r *batch.Record, subject string, offset int64) *nats.Ms
 	}
 	origin := Origin{Stream: f.config.Stream, Group: f.config.Group, Partition: f.config.Number, Offset: offset}
 	msg.Header[OriginName] = []string{f.config.Secret.Mark(&origin, []byte(subject), r.Key, r.Value)}
-	return msg
+	return msg, droppedHeaders
 }

@@ -113,7 +113,7 @@ func start(t *testing.T, p *partition.Partition, epoch uint64, out *publisher, c
 }
 
 // What was published over gRPC goes out after commit and in the order of offsets: value, headers, key, id and where it comes
-// from. What was captured, what was stored before, and what cannot be published on a subject does not (2.1, 2.2).
+// from. Headers that NATS would drop or alter are left out, and their number is told. What was captured, what was stored before, and what cannot be published on a subject does not (2.1, 2.2).
 func TestFanout(t *testing.T) {
 	t.Parallel()
 	p, epoch := lead(t, vfs.NewMem(1))
@@ -134,6 +134,15 @@ func TestFanout(t *testing.T) {
 		{Name: []byte("h"), Value: []byte("1")},
 		{Name: []byte(fanout.OriginName), Value: []byte("forged")},
 		{Name: []byte(fanout.KeyName), Value: []byte("forged")},
+		{Name: []byte("no token"), Value: []byte("1")},
+		{Name: nil, Value: []byte("1")},
+		{Name: []byte("n:"), Value: []byte("1")},
+		{Name: []byte("nä"), Value: []byte("1")},
+		{Name: []byte("lines"), Value: []byte("1\r\n2")},
+		{Name: []byte("blank"), Value: []byte(" 1")},
+		{Name: []byte("blank"), Value: []byte("1\t")},
+		{Name: []byte("fine"), Value: []byte("ä 1")},
+		{Name: []byte("empty"), Value: nil},
 	}
 	publish(t, p, with, with)
 	publish(t, p, with)
@@ -149,7 +158,8 @@ func TestFanout(t *testing.T) {
 	}
 	for _, want := range []*nats.Msg{
 		{Subject: "a.b", Data: []byte("1"), Header: nats.Header{
-			batch.MessageIDHeader: {"id"}, "h": {"2", "1"}, fanout.KeyName: {"aw=="}, fanout.OriginName: mark(2, "a.b", "k", "1"),
+			batch.MessageIDHeader: {"id"}, "h": {"2", "1"}, "fine": {"ä 1"}, "empty": {""}, fanout.DroppedHeadersName: {"9"},
+			fanout.KeyName: {"aw=="}, fanout.OriginName: mark(2, "a.b", "k", "1"),
 		}},
 		{Subject: "own", Data: []byte{}, Header: nats.Header{
 			fanout.KeyName: {"aw=="}, fanout.TombstoneName: {"1"}, fanout.OriginName: mark(5, "own", "k", ""),
@@ -161,7 +171,7 @@ func TestFanout(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	if got := counters.Now(); got != (fanout.Counts{Published: 3, WithoutSubject: 2}) {
+	if got := counters.Now(); got != (fanout.Counts{Published: 3, WithoutSubject: 2, DroppedHeaders: 9}) {
 		t.Errorf("counts %+v", got)
 	}
 }

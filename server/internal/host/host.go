@@ -33,6 +33,9 @@ type Config struct {
 	// PublishesWithoutUs says that messages may be published while this broker is down, as with a NATS that is not embedded:
 	// each start begins with a gap.
 	PublishesWithoutUs bool
+	// Unheard says why messages may have been published that the captures of this life did not hear, once they have ended: then
+	// the stop is not clean, and the next start says so with gaps. nil: that cannot be.
+	Unheard func() error
 	// RaftID names this broker's metadata; ClientAddress and PeerAddress, HOST:PORT, are what others are told.
 	RaftID, ClientAddress, PeerAddress string
 	Now                                func() time.Time
@@ -149,6 +152,12 @@ func (h *Host) Close(ctx context.Context) error {
 	h.replicas = map[uuid.UUID]*replica{}
 	if err != nil {
 		return fmt.Errorf("closing partitions: %w", err)
+	}
+	if h.config.Unheard != nil {
+		if why := h.config.Unheard(); why != nil {
+			h.config.Logger.Error("messages may be missing; the next start says so with gaps", "error", why)
+			return nil
+		}
 	}
 	epoch := h.ownEpoch(h.config.Metadata.State())
 	if epoch == 0 {

@@ -79,6 +79,7 @@ type world struct {
 	control *control
 	folder  *host.Folder
 	close   []func() error
+	unheard error // what Close is told of messages that nobody heard
 
 	mu       sync.Mutex
 	captured map[string]int // subjects that are captured now, how many times; guarded by mu
@@ -104,7 +105,8 @@ func (w *world) tryStart() error {
 		w.close = append([]func() error{marks.Close}, w.close...)
 		w.Host, err = host.Open(w.t.Context(), host.Config{
 			Folder: folder, Files: files, Marks: marks, Metadata: w.control, Subscribe: w.subscribe,
-			RaftID: raftID, ClientAddress: "h:1", PeerAddress: "h:2", Now: time.Now,
+			Unheard: func() error { return w.unheard },
+			RaftID:  raftID, ClientAddress: "h:1", PeerAddress: "h:2", Now: time.Now,
 			OnFault: func(err error) { w.t.Errorf("fault: %v", err) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 	}

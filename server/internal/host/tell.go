@@ -9,7 +9,7 @@ func (h *Host) fullTeller(stream string) func(error) {
 	log := h.config.Logger.With("stream", stream)
 	return func(err error) {
 		if err != nil {
-			log.Error("the disk is full: publishes are refused and captured messages wait; make room", "error", err)
+			log.Error("the disk is full: publishes are refused and captured messages become gaps; make room", "error", err)
 			return
 		}
 		log.Info("there is room on the disk again")

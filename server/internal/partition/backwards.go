@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/proto/batch"
@@ -32,7 +33,7 @@ func (r *Reader) beginBackwards(o *ReadOptions) error {
 		r.stop, err = p.offsetOf(o.Stop, logStart, committed)
 	case AtOffset, AtEarliest, AtLast:
 		r.stop, err = p.offsetOf(o.Stop, logStart, committed)
-		if o.Stop.Kind != AtLast { // exclusive; the last so many are an amount
+		if o.Stop.Kind != AtLast && r.stop < math.MaxInt64 { // exclusive; the last so many are an amount
 			r.stop++
 		}
 	}
@@ -52,6 +53,9 @@ func (r *Reader) beginBackwards(o *ReadOptions) error {
 func (r *Reader) upperEnd(start Place, logStart int64, committed commitlog.Position) (int64, error) {
 	p := r.partition
 	if start.Kind == AtTime {
+		if start.Time == math.MaxInt64 { // all were appended before
+			return committed.Offset, nil
+		}
 		start.Time++ // the newest record that was appended then or before
 		return p.offsetOf(start, logStart, committed)
 	}

@@ -13,9 +13,13 @@ type Captured struct {
 	// OnAck is called once the record is committed, or was found to be stored before, or is refused. It is called from a
 	// goroutine of the partition, and must not block.
 	OnAck func(Ack, error)
+	// OnSettled is called when OnAck is, or would be; the same holds for it.
+	OnSettled func()
 	// NoWait says that a record for which too much is waiting becomes part of a gap ring_overflow, without an error, instead of
 	// blocking.
 	NoWait bool
+	// NoRoom says that the record becomes part of such a gap at once: all partitions of the broker together have too much waiting.
+	NoRoom bool
 }
 
 // Capture adds a record that came from NATS. The bytes of the record are copied. It blocks while too much is waiting to
@@ -25,13 +29,22 @@ func (p *Partition) Capture(r *batch.Record) error { return p.CaptureWith(r, Cap
 
 // CaptureWith is Capture for a record that asks for more. With an error OnAck is not called.
 func (p *Partition) CaptureWith(r *batch.Record, c Captured) error {
+	if c.OnSettled != nil {
+		told := c.OnAck
+		c.OnAck = func(ack Ack, err error) {
+			c.OnSettled()
+			if told != nil {
+				told(ack, err)
+			}
+		}
+	}
 	n := note{expected: c.Expected, notify: c.OnAck}
 	if p.config.Dedup != nil {
 		n.id = p.config.Dedup.Key.ID(r.MessageID())
 	}
 	p.mu.Lock()
-	for p.queue.bytes >= maxQueuedBytes && p.capturesLocked() == nil && p.missingLocked() == nil {
-		if c.NoWait {
+	for (c.NoRoom || p.queue.bytes >= maxQueuedBytes) && p.capturesLocked() == nil && p.missingLocked() == nil {
+		if c.NoRoom || c.NoWait {
 			p.overflowLocked()
 			p.mu.Unlock()
 			if c.OnAck != nil {

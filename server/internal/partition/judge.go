@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/trestlehq/trestle/commitlog"
@@ -33,9 +32,7 @@ func (p *Partition) judge(w *work) (*plan, error) {
 		pl.put(b, 0)
 	}
 	for _, pub := range w.publications {
-		if err := p.judgePublication(pl, pub); err != nil {
-			return pl, err
-		}
+		p.judgePublication(pl, pub)
 	}
 	for _, c := range w.captured {
 		if err := p.judgeCaptured(pl, c); err != nil {
@@ -52,7 +49,7 @@ func (pl *plan) put(b []byte, count uint32) {
 	pl.next.Offset += int64(count)
 }
 
-func (p *Partition) judgePublication(pl *plan, pub *publication) error {
+func (p *Partition) judgePublication(pl *plan, pub *publication) {
 	d := p.memory.state.Decide(pub.request, pl.next.Offset, pl.time, nil)
 	switch {
 	case d.Action == dedup.Refuse:
@@ -62,7 +59,7 @@ func (p *Partition) judgePublication(pl *plan, pub *publication) error {
 	}
 	if pub.err != nil {
 		pl.refused = append(pl.refused, &pub.pending)
-		return nil
+		return
 	}
 	pub.ack = Ack{
 		BaseOffset: d.BaseOffset, Count: int(d.Count), Epoch: p.config.Epoch,
@@ -71,8 +68,10 @@ func (p *Partition) judgePublication(pl *plan, pub *publication) error {
 	pub.seq = pl.next.Seq - 1
 	if d.Action == dedup.Store {
 		stored, err := without(pub.bytes, d.Duplicates)
-		if err != nil {
-			return err
+		if err != nil { // it was checked when it came; still, what one publisher sends must not end the others
+			pub.err = err
+			pl.refused = append(pl.refused, &pub.pending)
+			return
 		}
 		pub.seq, pub.ack.Time = pl.next.Seq, pl.time
 		r := &pub.request
@@ -83,7 +82,6 @@ func (p *Partition) judgePublication(pl *plan, pub *publication) error {
 		pl.put(stored, d.Count)
 	}
 	pl.waiting = append(pl.waiting, &pub.pending)
-	return nil
 }
 
 // refusal says why a publication is refused.
@@ -167,39 +165,26 @@ func (p *Partition) judgeCaptured(pl *plan, c *capturedBatch) error {
 }
 
 // without returns the batch b, which is not packed, without the records that those name, by rising index: b itself if there
-// are none. What is left is as it was, byte for byte.
+// are none.
 func without(b []byte, out []dedup.Duplicate) ([]byte, error) {
 	if len(out) == 0 {
 		return b, nil
 	}
 	h, err := batch.ParseHeader(b)
+	if err == nil {
+		b, err = batch.Without(nil, &h, b, func(index int) bool {
+			goes := len(out) > 0 && out[0].Index == index
+			if goes {
+				out = out[1:]
+			}
+			return goes
+		})
+	}
+	if err == nil && len(out) > 0 {
+		err = fmt.Errorf("%w: there is no record %d", batch.ErrCorrupt, out[0].Index)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("leaving records out of a batch: %w", err)
 	}
-	var body []byte
-	index := 0
-	for rest := h.BodyOf(b); len(rest) > 0; {
-		n, width := binary.Uvarint(rest[1:])
-		size := 1 + width + int(n)
-		if width <= 0 || n > uint64(len(rest)) || size > len(rest) {
-			return nil, fmt.Errorf("leaving records out of a batch: %w: a field does not end", batch.ErrCorrupt)
-		}
-		field := rest[:size]
-		rest = rest[size:]
-		if field[0] == recordTag {
-			index++
-			if len(out) > 0 && out[0].Index == index-1 {
-				out = out[1:]
-				h.RecordCount--
-				h.LastOffsetDelta--
-				continue
-			}
-		}
-		body = append(body, field...)
-	}
-	h.BodyCRC = batch.Checksum(body)
-	return batch.Append(nil, &h, body), nil
+	return b, nil
 }
-
-// recordTag is the tag of the field records of trestle.v1.Records. All of its fields have a length.
-const recordTag = 1<<3 | 2

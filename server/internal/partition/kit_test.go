@@ -49,7 +49,7 @@ func withDedup(c *partition.Config) {
 }
 
 // lead takes up the leadership of the log, in the epoch after its last.
-func (s *setup) lead(t *testing.T, changes ...func(*partition.Config)) *rig {
+func (s *setup) lead(t testing.TB, changes ...func(*partition.Config)) *rig {
 	t.Helper()
 	options := commitlog.Options{Files: commitlog.NewFiles(s.disk, 8), Partition: [16]byte{1}, SegmentBytes: s.segment}
 	if s.options != nil {

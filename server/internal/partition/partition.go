@@ -8,7 +8,6 @@ package partition
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -275,70 +274,8 @@ func (p *Partition) failed(err error) {
 	unsettled := append(p.waiting, p.queue.abandon()...)
 	p.waiting = nil
 	p.mu.Unlock()
-	for _, one := range unsettled {
-		one.settle(Ack{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err))
-	}
+	p.settle(unsettled, unknown(err))
 	if first && p.config.OnFault != nil {
 		p.config.OnFault(err)
 	}
-}
-
-// Publish appends a batch and answers when it is as safe as it asks for. When ctx ends first, the batch may be stored or
-// not: ErrOutcomeUnknown. What was stored before is answered with where it is, also by a partition that takes nothing new.
-func (p *Partition) Publish(ctx context.Context, b Batch) (Ack, error) {
-	begun := time.Now()
-	ack, err := p.publish(ctx, &b)
-	if err != nil {
-		p.meter.Refused()
-		return Ack{}, err
-	}
-	p.meter.Acked(time.Since(begun))
-	return ack, nil
-}
-
-func (p *Partition) publish(ctx context.Context, b *Batch) (Ack, error) {
-	pub, err := p.newPublication(b)
-	if err != nil {
-		return Ack{}, err
-	}
-	p.mu.Lock()
-	err = p.usableLocked()
-	if err == nil {
-		if refusal := p.refusalLocked(pub); refusal != nil {
-			if !pub.mayRepeat() {
-				err = refusal
-			}
-			pub.refuse(refusal)
-		}
-	}
-	if err != nil {
-		p.mu.Unlock()
-		return Ack{}, err
-	}
-	p.queue.addPublication(pub)
-	p.startLocked()
-	p.mu.Unlock()
-	select {
-	case <-pub.settled:
-		return pub.ack, pub.err
-	case <-ctx.Done():
-		return Ack{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, context.Cause(ctx))
-	}
-}
-
-// refusalLocked says why a batch cannot be stored now, if it was not before.
-func (p *Partition) refusalLocked(pub *publication) error {
-	switch {
-	case p.mode != Active:
-		return p.mode.refusal()
-	case p.guarded != nil:
-		return p.guarded
-	case p.settings.MaxRecordBytes > 0 && int64(pub.largest) > p.settings.MaxRecordBytes:
-		return &TooLargeError{SizeBytes: int64(pub.largest), LimitBytes: p.settings.MaxRecordBytes}
-	case p.full != nil && p.queue.bytes > 0: // with nothing in the queue this one finds out whether it still is
-		return p.full
-	case p.queue.bytes+len(pub.bytes) > maxQueuedBytes && p.queue.bytes > 0:
-		return ErrTooManyInFlight
-	}
-	return nil
 }

@@ -82,26 +82,6 @@ var (
 	ErrAnswerForgotten = fmt.Errorf("%w: it was answered too long ago", ErrOutcomeUnknown)
 )
 
-// pending is someone who waits for an answer.
-type pending struct {
-	seq         uint64 // answered once the batches up to it are committed
-	ack         Ack    // written before settled is closed
-	err         error  // written before settled is closed
-	whenWritten bool
-	notify      func(Ack, error) // nil: settled is closed
-	settled     chan struct{}
-}
-
-// settle answers. It is called once, without any lock held.
-func (p *pending) settle(ack Ack, err error) {
-	if p.notify != nil {
-		p.notify(ack, err)
-		return
-	}
-	p.ack, p.err = ack, err
-	close(p.settled)
-}
-
 // publication is a batch on its way into the log and the one who waits for it.
 type publication struct {
 	pending
@@ -112,7 +92,7 @@ type publication struct {
 	refusal error
 }
 
-func (p *Partition) newPublication(b *Batch) (*publication, error) {
+func (p *Partition) newPublication(b *Batch, waits pending) (*publication, error) {
 	h := batch.Header{
 		Attributes:       b.Attributes,
 		RecordCount:      uint32(b.Count),
@@ -124,7 +104,7 @@ func (p *Partition) newPublication(b *Batch) (*publication, error) {
 		ProducerSequence: b.ProducerSeq,
 	}
 	pub := &publication{
-		pending: pending{settled: make(chan struct{}), whenWritten: b.WhenWritten},
+		pending: waits,
 		bytes:   batch.Append(make([]byte, 0, batch.HeaderSize+len(b.Records)), &h, b.Records),
 		largest: b.LargestRecord,
 		request: dedup.Request{Count: uint32(b.Count), ExpectedOffset: b.Expected},

@@ -45,11 +45,12 @@ func (p *Partition) rememberSnapshot(end commitlog.Position) (*commitlog.Reader,
 	}
 	horizon := max(dedup.DefaultIdleNanos, p.config.Settings.windowNanos())
 	from, err := p.log.OffsetAt(p.memory.time - horizon)
-	if err != nil {
-		p.problem(fmt.Errorf("finding where the dedup window begins: %w", err))
-		from = 0
+	if err != nil || from <= p.log.Start() {
+		p.problem(err)
+		// What retention hides from readers still counts, as long as it is there.
+		return p.log.ReadFromPosition(p.log.First()), nil
 	}
-	return p.log.ReadFrom(max(from, p.log.Start())), nil
+	return p.log.ReadFrom(from), nil
 }
 
 // loadSnapshot makes the newest snapshot of this log that can be loaded the memory, and returns the seq of the last batch

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/commitlog/vfs"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
@@ -50,6 +51,39 @@ func TestRememberedAfterRestart(t *testing.T) {
 			r.close(t)
 		})
 	}
+}
+
+// S11: what retention hides from readers counts all the same within the dedup window, also after a crash.
+func TestRememberedBelowTheLogStart(t *testing.T) {
+	t.Parallel()
+	s := newSetup(1)
+	var marks *commitlog.Marks
+	s.options = func(o *commitlog.Options) {
+		var err error
+		if marks, err = commitlog.OpenMarks(s.disk, "/marks"); err != nil {
+			t.Fatal(err)
+		}
+		o.Marks = marks
+	}
+	var log *commitlog.Log
+	one := func(c *partition.Config) { c.Settings.Retention.Messages, log = 1, c.Log }
+	r := s.lead(t, withDedup, one)
+	publish(t, r, messages(message("a", "1")))
+	publish(t, r, messages(message("b", "2")))
+	s.clock.forward(2 * time.Second)
+	if start, err := log.Retain(commitlog.Retention{Messages: 1}, s.clock.now().UnixNano()); err != nil || start != 1 {
+		t.Fatalf("the log starts at %d, %v", start, err)
+	}
+	if err := marks.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	s.disk = r.disk.Kill()
+	_ = r.Close()
+	r = s.lead(t, withDedup, one)
+	if ack := publish(t, r, messages(message("a", "again"))); ack.BaseOffset != 0 || ack.Count != 0 {
+		t.Errorf("stored again: %+v", ack)
+	}
+	r.close(t)
 }
 
 func number(i int) string { return string([]byte{'n', byte(i >> 8), byte(i)}) }

@@ -86,6 +86,6 @@ func (p *Partition) advance() {
 	p.mu.Unlock()
 	for _, one := range settled {
 		one.ack.Durable = one.seq < durable.Seq
-		one.settle(one.ack, nil)
 	}
+	p.settle(settled, nil)
 }

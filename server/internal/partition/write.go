@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/proto/batch"
 )
 
 // write appends what is queued until nothing is.
@@ -60,6 +61,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 		size += len(b)
 	}
 	p.mu.Lock()
+	fault := p.fault
 	roomAgain := p.full != nil && size > 0
 	if size > 0 {
 		p.full = nil
@@ -70,7 +72,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 		p.gapAt, p.lastGap = pl.time, &w.gaps[i].Gap
 	}
 	for _, waiting := range pl.waiting {
-		if waiting.whenWritten {
+		if waiting.whenWritten || fault != nil { // after a fault nothing is committed any more
 			written = append(written, waiting)
 			continue
 		}
@@ -91,12 +93,11 @@ func (p *Partition) appended(w *work, pl *plan) {
 		p.keepSnapshot(int64(size))
 	}
 	p.measured(w, pl, size)
-	for _, one := range written {
-		one.settle(one.ack, nil)
+	if fault != nil {
+		fault = unknown(fault)
 	}
-	for _, one := range pl.refused {
-		one.settle(Ack{}, one.err)
-	}
+	p.settle(written, fault)
+	p.settle(pl.refused, nil)
 	p.advance()
 	if roomAgain && p.config.OnFull != nil {
 		p.config.OnFull(nil)
@@ -105,15 +106,14 @@ func (p *Partition) appended(w *work, pl *plan) {
 
 // appendFailed answers everyone: what was to be written may be in the file or not.
 func (p *Partition) appendFailed(w *work, err error) {
-	unknown := fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	var waiting []*pending
 	for _, pub := range w.publications {
-		pub.settle(Ack{}, unknown)
+		waiting = append(waiting, &pub.pending)
 	}
 	for _, c := range w.captured {
-		for _, one := range c.waiting() {
-			one.settle(Ack{}, unknown)
-		}
+		waiting = append(waiting, c.waiting()...)
 	}
+	p.settle(waiting, unknown(err))
 	p.failed(err)
 }
 
@@ -148,10 +148,56 @@ func (p *Partition) appendFull(w *work, err error) {
 	select {
 	case <-timer.C:
 	case <-p.stop:
-		if !p.lastTry {
-			p.lastTry = true
-			return
-		}
-		p.failed(fmt.Errorf("captured messages that waited for room are lost: %w", err))
+		p.endFull(w, err)
 	}
+}
+
+// endFull ends the waiting for room of a partition that closes. What waits is tried once more, then captured records become
+// a gap, for which there may be room where there was none for them, and in the end it is over: Close says that something is
+// missing, so that a gap of the next start stands for it. A full disk is no fault of the log (protocol.md 1.10).
+func (p *Partition) endFull(w *work, err error) {
+	if !p.lastTry {
+		p.lastTry = true
+		return
+	}
+	if p.missCaptured(err) {
+		return
+	}
+	missing := uint64(0)
+	for i := range w.gaps {
+		missing += w.gaps[i].Gap.AtLeast
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault == nil {
+		p.fault = fmt.Errorf("%d messages or more are missing and there is no room for a gap that says so: %w; make room, the next start writes one", missing, err)
+	}
+}
+
+// missCaptured makes all captured records that wait a gap. It says false if there are none.
+func (p *Partition) missCaptured(why error) bool {
+	_, last := p.log.LastEpoch()
+	now := p.config.Now().UnixNano()
+	gap := batch.Gap{Cause: batch.GapDiskFull, FromTime: min(last, now), ToTime: now, Counted: true}
+	p.mu.Lock()
+	captured := p.queue.full
+	if p.queue.open != nil {
+		captured = append(captured, p.queue.open)
+	}
+	p.queue.full, p.queue.open = nil, nil
+	var waiting []*pending
+	for _, c := range captured {
+		gap.AtLeast += uint64(c.Count())
+		waiting = append(waiting, c.waiting()...)
+		if c.missing != nil {
+			p.gaps.Add(*c.missing, "")
+		}
+	}
+	if gap.AtLeast > 0 {
+		p.gaps.Add(gap, "")
+	}
+	p.queue.done(nil, captured)
+	p.mu.Unlock()
+	p.settle(waiting, fmt.Errorf("not stored: %w", why))
+	return len(captured) > 0
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/trestlehq/trestle/commitlog"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 	"github.com/trestlehq/trestle/server/internal/cursor"
 	"github.com/trestlehq/trestle/server/internal/host"
@@ -38,11 +39,27 @@ func (s *cursorService) SetCursor(ctx context.Context, req *trestlev1.SetCursorR
 	if c.GetNextOffset() < 0 {
 		return nil, toStatus(&host.InvalidError{Field: "next_offset", Problem: fmt.Sprintf("is %d; offsets begin at 0", c.GetNextOffset())})
 	}
+	if err := s.checkReached(c); err != nil {
+		return nil, toStatus(err)
+	}
 	at, err := s.cursors.Set(ctx, key, cursor.Position{NextOffset: c.GetNextOffset(), LeaderEpoch: c.GetLeaderEpoch()})
 	if err != nil {
 		return nil, toStatus(err)
 	}
 	return &trestlev1.SetCursorResponse{Cursor: toCursor(c.GetStream(), key, at)}, nil
+}
+
+// checkReached refuses a position beyond the next offset: nobody has read so far. A partition that another broker leads is
+// not asked.
+func (s *cursorService) checkReached(c *trestlev1.Cursor) error {
+	p, err := s.streams.PartitionOf(c.GetStream(), c.GetPartition())
+	if err != nil {
+		return nil //nolint:nilerr // what cannot be asked does not stand in the way
+	}
+	if state := p.State(); c.GetNextOffset() > state.NextOffset {
+		return &commitlog.RangeError{Offset: c.GetNextOffset(), LogStart: state.LogStart, NextOffset: state.NextOffset}
+	}
+	return nil
 }
 
 // GetCursor returns a position.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
@@ -54,9 +55,13 @@ func TestCursors(t *testing.T) {
 	k := start(t)
 	two := func(c *trestlev1.StreamConfig) { c.Partitions = proto.Int32(2) }
 	k.create(t, "s", two)
+	k.publish(t, "s", "0", "1", "2", "3", "4")
+	if _, err := k.log.Publish(t.Context(), &trestlev1.PublishRequest{Stream: "s", Partition: proto.Int32(1), Records: request("s", "0", "1").GetRecords()}); err != nil {
+		t.Fatal(err)
+	}
 	k.setCursor(t, "b", 0, 1)
 	k.setCursor(t, "b", 1, 2)
-	k.setCursor(t, "a/ä", 1, 1<<62)
+	k.setCursor(t, "a/ä", 1, 0)
 	k.setCursor(t, "b", 0, 0)
 	k.setCursor(t, "gone", 0, 5)
 	if _, err := k.cursors.DeleteCursor(t.Context(), &trestlev1.DeleteCursorRequest{Id: "gone", Stream: "s"}); err != nil {
@@ -65,7 +70,7 @@ func TestCursors(t *testing.T) {
 	if _, err := k.cursors.DeleteCursor(t.Context(), &trestlev1.DeleteCursorRequest{Id: "never", Stream: "s"}); err != nil {
 		t.Errorf("deleting what is not there: %v", err)
 	}
-	want := []string{"a/ä/1=4611686018427387904", "b/0=0", "b/1=2"}
+	want := []string{"a/ä/1=0", "b/0=0", "b/1=2"}
 	same(t, "cursors", want, k.listCursors(t))
 	k.Brokers[0].Stop()
 	k.Brokers[0].Start()
@@ -89,6 +94,7 @@ func TestCursorsAtOnce(t *testing.T) {
 	t.Parallel()
 	k := start(t)
 	k.create(t, "s")
+	k.publish(t, "s", "0", "1", "2", "3", "4", "5", "6")
 	for range 10 {
 		var setting sync.WaitGroup
 		for i := range 8 {
@@ -156,6 +162,14 @@ func TestCursorRefusals(t *testing.T) {
 	for _, token := range []string{"x", "1", "1/", "99999999999/x"} {
 		_, err := k.cursors.ListCursors(t.Context(), &trestlev1.ListCursorsRequest{Stream: "s", PageToken: token})
 		refused(t, "token "+token, err, codes.InvalidArgument, "INVALID_ARGUMENT")
+	}
+	k.publish(t, "s", "0", "1")
+	for _, beyond := range []int64{3, 1<<63 - 1} {
+		_, err := k.cursors.SetCursor(t.Context(), &trestlev1.SetCursorRequest{Cursor: &trestlev1.Cursor{Id: "c", Stream: "s", NextOffset: beyond}})
+		refused(t, "beyond the next offset", err, codes.OutOfRange, "OFFSET_BEYOND_END")
+		if text := status.Convert(err).Message(); !strings.Contains(text, fmt.Sprint(beyond)) || !strings.Contains(text, "2") {
+			t.Errorf("it does not name %d and the next offset 2: %s", beyond, text)
+		}
 	}
 	_, err := k.log.Publish(t.Context(), request("__cursors", "v"))
 	refused(t, "publishing to it", err, codes.PermissionDenied, "INTERNAL_STREAM")

@@ -43,7 +43,7 @@ func (s *logService) fetch(ctx context.Context, req *trestlev1.FetchRequest) (*c
 	defer r.end()
 	p := &fetching{reading: r, req: req}
 	if err := p.fill(wait.AsDuration()); err != nil {
-		return nil, s.whyEnded(req.GetRead().GetStream(), req.GetRead().GetPartition(), r.partition, err)
+		return nil, s.whyEnded(&destination{req.GetRead().GetStream(), req.GetRead().GetPartition(), r.partition}, err)
 	}
 	return p.response()
 }

@@ -2,10 +2,12 @@ package rpc_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
@@ -154,5 +156,13 @@ func TestFetchRefusals(t *testing.T) {
 		test.change(req)
 		_, err := k.log.Fetch(t.Context(), req)
 		refused(t, name, err, test.code, test.reason)
+	}
+	for _, backwards := range []bool{false, true} {
+		_, err := k.log.Fetch(t.Context(), &trestlev1.FetchRequest{Read: &trestlev1.SubscribeRequest{
+			Stream: "s", Start: at(1<<63 - 1), Backwards: backwards,
+		}})
+		if text := status.Convert(err).Message(); !strings.Contains(text, "9223372036854775807") {
+			t.Errorf("the largest offset, backwards %v: %s", backwards, text)
+		}
 	}
 }

@@ -2,8 +2,13 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
+	"google.golang.org/grpc/tap"
+
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+	"github.com/trestlehq/trestle/server/internal/host"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
@@ -14,6 +19,11 @@ type Limits struct {
 	StreamWindowBytes int
 	// InFlightBytes is the same for all publishes together: streams are not read, single publishes refused. Default: 256 MiB.
 	InFlightBytes int
+	// Connections of clients; one more is closed at once. Default: 4,096.
+	Connections int
+	// Publishes is the number of Publish calls, counted from their headers on: each may hold a request of maxRequestBytes
+	// before anybody can see how large it is. Default: 256.
+	Publishes int
 	// PublishStreams is the number of PublishStream calls. Default: 10,000.
 	PublishStreams int
 	// Readers is the number of Subscribe and Fetch calls. Each holds one response at most, also while the other side does not
@@ -31,6 +41,8 @@ func (l Limits) withDefaults() Limits {
 	}{
 		{&l.StreamWindowBytes, 4 << 20},
 		{&l.InFlightBytes, 256 << 20},
+		{&l.Connections, 4096},
+		{&l.Publishes, 256},
 		{&l.PublishStreams, 10_000},
 		{&l.Readers, 10_000},
 		{&l.LargeResponseBytes, 1 << 30},
@@ -122,6 +134,7 @@ func (b *budget) lendLocked() {
 type ledger struct {
 	limits         Limits
 	inFlight       *budget // bytes
+	publishes      *budget
 	publishStreams *budget
 	readers        *budget
 	largeResponses *budget // bytes
@@ -130,8 +143,8 @@ type ledger struct {
 func newLedger(l Limits) *ledger {
 	l = l.withDefaults()
 	return &ledger{
-		limits: l, inFlight: newBudget(l.InFlightBytes), publishStreams: newBudget(l.PublishStreams),
-		readers: newBudget(l.Readers), largeResponses: newBudget(l.LargeResponseBytes),
+		limits: l, inFlight: newBudget(l.InFlightBytes), publishes: newBudget(l.Publishes),
+		publishStreams: newBudget(l.PublishStreams), readers: newBudget(l.Readers), largeResponses: newBudget(l.LargeResponseBytes),
 	}
 }
 
@@ -157,6 +170,19 @@ func (l *ledger) admitPublish(n int) (done func(), err error) {
 	return func() { l.inFlight.giveBack(n) }, nil
 }
 
-// maxRequestBytes is the largest request that is read: one with a message of 64 MiB, the most that a stream can be made for
-// (protocol.md 1.6). A message that is too large for its stream is told by how much.
-const maxRequestBytes = 64<<20 + 1<<20
+// tapPublish counts Publish calls before anything of their requests is taken in. It is called by gRPC with a lock of the
+// connection held, and does not block.
+func (l *ledger) tapPublish(ctx context.Context, call *tap.Info) (context.Context, error) {
+	if call.FullMethodName != trestlev1.LogService_Publish_FullMethodName {
+		return ctx, nil
+	}
+	if !l.publishes.tryTake(1) {
+		return ctx, toStatus(fmt.Errorf("%d Publish calls are under way: %w", l.publishes.total, partition.ErrTooManyInFlight))
+	}
+	context.AfterFunc(ctx, func() { l.publishes.giveBack(1) }) // gRPC ends the context of every call
+	return ctx, nil
+}
+
+// maxRequestBytes is the largest request that is read: one with the largest message that a stream can be made for, and room
+// for names and numbers.
+const maxRequestBytes = host.MaxMessageBytes + 1<<20

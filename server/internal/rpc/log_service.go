@@ -69,7 +69,7 @@ func (s *logService) admitted(ctx context.Context, req *trestlev1.SubscribeReque
 	}
 	reader, err := p.Read(options)
 	if err != nil {
-		return nil, s.whyEnded(req.GetStream(), req.GetPartition(), p, err)
+		return nil, s.whyEnded(&destination{req.GetStream(), req.GetPartition(), p}, err)
 	}
 	return &reading{Reader: reader, partition: p}, nil
 }
@@ -94,7 +94,7 @@ func (s *logService) Subscribe(req *trestlev1.SubscribeRequest, stream grpc.Serv
 			return nil
 		}
 		if err != nil {
-			return toStatus(s.whyEnded(req.GetStream(), req.GetPartition(), r.partition, err))
+			return toStatus(s.whyEnded(&destination{req.GetStream(), req.GetPartition(), r.partition}, err))
 		}
 		if err := send(stream, req, &chunk); err != nil {
 			return err

@@ -89,7 +89,7 @@ func (s *logService) toPlace(
 		if at.Offset < 0 {
 			return place, 0, &host.InvalidError{Field: field, Problem: fmt.Sprintf("is offset %d; offsets begin at 0", at.Offset)}
 		}
-		return partition.Place{Kind: partition.AtOffset, Offset: min(at.Offset, math.MaxInt64-1)}, 0, nil
+		return partition.Place{Kind: partition.AtOffset, Offset: at.Offset}, 0, nil
 	case *trestlev1.Position_Time:
 		return partition.Place{Kind: partition.AtTime, Time: min(max(at.Time, 0), math.MaxInt64-1)}, 0, nil
 	case *trestlev1.Position_Cursor:

@@ -33,25 +33,41 @@ func (s *logService) Publish(ctx context.Context, req *codec.PublishRequest) (*t
 
 // publish checks a batch, stores it and says where.
 func (s *logService) publish(ctx context.Context, req *codec.PublishRequest) (*trestlev1.Ack, error) {
-	id := int32(0)
+	to, b, err := s.prepare(req)
+	if err != nil {
+		return nil, err
+	}
+	ack, err := to.at.Publish(ctx, b)
+	if err != nil {
+		return nil, s.whyEnded(&to, err)
+	}
+	return toAck(to.partition, &ack), nil
+}
+
+// destination is where a batch goes.
+type destination struct {
+	stream    string
+	partition int32
+	at        *partition.Partition // nil: nobody knows
+}
+
+// prepare checks a batch and finds where it goes.
+func (s *logService) prepare(req *codec.PublishRequest) (destination, partition.Batch, error) {
+	to := destination{stream: req.Stream}
 	if req.Partition != nil {
-		id = *req.Partition
+		to.partition = *req.Partition
 	} else if stream, err := s.streams.Get(req.Stream); err == nil { // else it is not found below
-		id = s.spread.partitionOf(req, len(stream.Partitions))
+		if to.partition, err = s.spread.partitionOf(req, len(stream.Partitions)); err != nil {
+			return to, partition.Batch{}, err
+		}
 	}
-	p, subjects, err := s.streams.Publishable(req.Stream, id)
+	p, subjects, err := s.streams.Publishable(to.stream, to.partition)
 	if err != nil {
-		return nil, err
+		return to, partition.Batch{}, err
 	}
+	to.at = p
 	b, err := toBatch(req, subjects)
-	if err != nil {
-		return nil, err
-	}
-	ack, err := p.Publish(ctx, b)
-	if err != nil {
-		return nil, s.whyEnded(req.Stream, id, p, err)
-	}
-	return toAck(id, &ack), nil
+	return to, b, err
 }
 
 // NewProducer gives out a producer id.
@@ -76,16 +92,16 @@ func toAck(id int32, ack *partition.Ack) *trestlev1.Ack {
 
 // whyEnded tells a partition that was closed, because its stream was deleted or another broker leads it now, from one that
 // closes with the broker.
-func (s *logService) whyEnded(stream string, id int32, p *partition.Partition, err error) error {
-	if !errors.Is(err, partition.ErrClosed) && !errors.Is(err, commitlog.ErrClosed) || s.running.Err() != nil {
+func (s *logService) whyEnded(to *destination, err error) error {
+	if to.at == nil || !errors.Is(err, partition.ErrClosed) && !errors.Is(err, commitlog.ErrClosed) || s.running.Err() != nil {
 		return err
 	}
-	now, findErr := s.streams.PartitionOf(stream, id)
+	now, findErr := s.streams.PartitionOf(to.stream, to.partition)
 	switch {
 	case findErr != nil:
 		return findErr
-	case now != p: // the name was given again, or the partition is led anew
-		return &host.NotLedError{Stream: stream, Partition: id}
+	case now != to.at: // the name was given again, or the partition is led anew
+		return &host.NotLedError{Stream: to.stream, Partition: to.partition}
 	default:
 		return err
 	}

@@ -5,46 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"google.golang.org/grpc"
 
 	"github.com/trestlehq/trestle/proto/codec"
 	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
 // jobOverhead is counted for a batch of a stream besides its records, so that very small ones are bounded, too.
 const jobOverhead = 512
 
-// job is a batch of a PublishStream.
-type job struct {
-	id    uint64
-	batch *codec.PublishRequest
-	cost  int // of the stream's window, given back once it is answered
-}
-
-// lane stores the batches of a PublishStream that go to one partition, in their order.
-type lane struct {
-	stream    string
-	partition int32
-}
-
-// publishing is a PublishStream. Its goroutines: the handler, which sends answers; one that receives; and one for each lane
-// that has something to do. The handler waits for the lanes, logService.receiving for the one that receives, which can only
-// end when the handler has.
+// publishing is a PublishStream. Its goroutines: the handler, which sends answers, and one that receives and hands batches to
+// the partitions, in their order, without waiting for what becomes of them. The handler waits for the batches,
+// logService.receiving for the one that receives, which can only end when the handler has.
 type publishing struct {
 	service *logService
-	ctx     context.Context // ends with the call
 	reading context.Context // ends when nothing more is taken in
 	window  *budget         // bytes
-	answers answers
-	lanes   sync.WaitGroup
+	flight  *flight
 	ended   chan struct{} // closed when nothing more comes in
 	why     error         // of ended; nil: the client has sent all
-
-	mu     sync.Mutex
-	closed bool           // nothing more is taken in; guarded by mu
-	queues map[lane][]job // of the lanes that work; guarded by mu
+	lastID  uint64        // of what was received; used by who receives
 }
 
 // PublishStream stores the batches that come, those of a partition in their order, and answers each. When the client has
@@ -54,13 +36,12 @@ func (s *logService) PublishStream(stream grpc.ServerStream) error {
 		return toStatus(&LimitError{What: "publish streams", Limit: s.ledger.publishStreams.total})
 	}
 	defer s.ledger.publishStreams.giveBack(1)
-	ctx, cancel := context.WithCancel(stream.Context())
-	defer cancel()
+	ctx := stream.Context()
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
 	p := &publishing{
-		service: s, ctx: ctx, reading: reading, window: newBudget(s.ledger.limits.StreamWindowBytes),
-		answers: answers{ready: make(chan struct{}, 1)}, ended: make(chan struct{}), queues: map[lane][]job{},
+		service: s, reading: reading, window: newBudget(s.ledger.limits.StreamWindowBytes),
+		flight: newFlight(s.ledger.inFlight), ended: make(chan struct{}),
 	}
 	s.receiving.Go(func() {
 		p.why = p.receive(stream)
@@ -68,13 +49,14 @@ func (s *logService) PublishStream(stream grpc.ServerStream) error {
 	})
 	err := p.answer(stream)
 	stopReading()
-	p.close()
+	p.flight.close()
 	if err != nil { // nobody hears the answers
-		cancel()
-	}
-	p.lanes.Wait()
-	if err != nil {
 		return err
+	}
+	select {
+	case <-p.flight.landed:
+	case <-ctx.Done(): // nobody hears the answers
+		return toStatus(ctx.Err())
 	}
 	if err := p.sendAnswers(stream); err != nil {
 		return err
@@ -91,7 +73,7 @@ func (s *logService) PublishStream(stream grpc.ServerStream) error {
 func (p *publishing) answer(stream grpc.ServerStream) error {
 	for {
 		select {
-		case <-p.answers.ready:
+		case <-p.flight.ready:
 			if err := p.sendAnswers(stream); err != nil {
 				return err
 			}
@@ -104,11 +86,12 @@ func (p *publishing) answer(stream grpc.ServerStream) error {
 }
 
 func (p *publishing) sendAnswers(stream grpc.ServerStream) error {
-	for _, a := range p.answers.take() {
-		if err := stream.SendMsg(a.response()); err != nil {
+	answers := p.flight.take()
+	for i := range answers {
+		if err := stream.SendMsg(p.service.response(&answers[i])); err != nil {
 			return err
 		}
-		p.window.giveBack(a.cost)
+		p.window.giveBack(answers[i].cost)
 	}
 	return nil
 }
@@ -140,68 +123,41 @@ func (p *publishing) check(req *codec.PublishStreamRequest, first bool) error {
 	if req.Unknown != 0 {
 		return unknownField("PublishStreamRequest", req.Unknown)
 	}
-	last := p.answers.lastID
-	if p.answers.lastID = req.ID; !first && req.ID != last+1 {
+	last := p.lastID
+	if p.lastID = req.ID; !first && req.ID != last+1 {
 		return &host.InvalidError{Field: "id", Problem: fmt.Sprintf("is %d and the one before it was %d; count on by one", req.ID, last)}
 	}
 	return nil
 }
 
-// takeIn has a batch stored, once there is room for it.
+// takeIn hands a batch to its partition, once there is room for it.
 func (p *publishing) takeIn(req *codec.PublishStreamRequest) error {
-	if req.Batch == nil || req.Batch.Partition == nil {
-		p.answers.add(answer{first: req.ID, last: req.ID, err: &host.InvalidError{
-			Field: "batch.partition", Problem: "is missing; a stream needs it, to keep the order",
-		}})
+	refused := answer{first: req.ID, last: req.ID}
+	if req.Batch == nil {
+		refused.err = &host.InvalidError{Field: "batch", Problem: "is missing; send one with each id"}
+		p.flight.refuse(refused)
 		return nil
 	}
-	j := job{id: req.ID, batch: req.Batch, cost: len(req.Batch.Records) + jobOverhead}
-	if err := p.window.take(p.reading, j.cost); err != nil {
+	refused.cost = len(req.Batch.Records) + jobOverhead
+	if err := p.window.take(p.reading, refused.cost); err != nil {
 		return err
 	}
-	if err := p.service.ledger.inFlight.take(p.reading, j.cost); err != nil {
-		p.window.giveBack(j.cost)
+	to, b, err := p.service.prepare(req.Batch)
+	if err != nil {
+		refused.to, refused.err = to, err
+		p.flight.refuse(refused)
+		return nil
+	}
+	if err := p.service.ledger.inFlight.take(p.reading, refused.cost); err != nil {
 		return err
 	}
-	to := lane{stream: j.batch.Stream, partition: *j.batch.Partition}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		p.service.ledger.inFlight.giveBack(j.cost)
+	if !p.flight.takeOff(req.ID, job{to: to, cost: refused.cost}) {
+		p.service.ledger.inFlight.giveBack(refused.cost)
 		return errStopping
 	}
-	queue, works := p.queues[to]
-	p.queues[to] = append(queue, j)
-	if !works {
-		p.lanes.Go(func() { p.work(to) })
+	if err := to.at.StartFor(b, p.flight, req.ID); err != nil {
+		p.flight.Settled(req.ID, partition.Ack{}, err)
+		p.flight.SettledGroup()
 	}
 	return nil
-}
-
-// close sees that nothing more is taken in.
-func (p *publishing) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-}
-
-// work stores the batches of a lane until there are none.
-func (p *publishing) work(on lane) {
-	for {
-		p.mu.Lock()
-		queue := p.queues[on]
-		if len(queue) == 0 {
-			delete(p.queues, on)
-			p.mu.Unlock()
-			return
-		}
-		j := queue[0]
-		queue[0] = job{}
-		p.queues[on] = queue[1:]
-		p.mu.Unlock()
-		a := answer{first: j.id, last: j.id, cost: j.cost}
-		a.ack, a.err = p.service.publish(p.ctx, j.batch)
-		p.service.ledger.inFlight.giveBack(j.cost)
-		p.answers.add(a)
-	}
 }

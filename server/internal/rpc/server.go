@@ -42,6 +42,13 @@ type Producers interface {
 	NewProducer(ctx context.Context) (uint64, error)
 }
 
+// Service is one that is served beside those of this package.
+type Service interface {
+	// Name of the service, for health checks.
+	Name() string
+	Register(r grpc.ServiceRegistrar)
+}
+
 // Config of a Server.
 type Config struct {
 	Streams   Streams
@@ -50,7 +57,9 @@ type Config struct {
 	Metadata  Metadata
 	Identity  Identity
 	Limits    Limits
-	Logger    *slog.Logger
+	// Beside are services that are served on the same port.
+	Beside []Service
+	Logger *slog.Logger
 }
 
 // Server is the gRPC server of a broker.
@@ -69,24 +78,26 @@ var errStopping = errors.New("the broker is stopping")
 func Serve(listener net.Listener, config Config) *Server {
 	running, ending := context.WithCancelCause(context.Background())
 	s := &Server{health: health.NewServer(), ending: ending, done: make(chan error, 1)}
+	books := newLedger(config.Limits)
 	s.grpc = grpc.NewServer(
 		grpc.ForceServerCodecV2(codec.New()),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxConcurrentStreams(1000),
+		grpc.InTapHandle(books.tapPublish),
 		grpc.ChainUnaryInterceptor(refuseUnknownFields),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	s.register(running, &config)
+	s.register(running, &config, books)
 	reflection.Register(s.grpc)
+	listener = limitConnections(listener, books.limits.Connections, config.Logger)
 	go func() { s.done <- s.grpc.Serve(listener) }()
 	return s
 }
 
 // register adds the services, which are ready: a broker listens for calls once it captures and serves.
-func (s *Server) register(running context.Context, config *Config) {
+func (s *Server) register(running context.Context, config *Config, books *ledger) {
 	cursors := &cursorService{streams: config.Streams, cursors: config.Cursors}
-	books := newLedger(config.Limits)
 	s.log = &logService{streams: config.Streams, producers: config.Producers, cursors: cursors, ledger: books, running: running}
 	registerLogService(s.grpc, s.log)
 	s.grpc.RegisterService(readable(trestlev1.StreamService_ServiceDesc), &streamService{streams: config.Streams})
@@ -94,6 +105,10 @@ func (s *Server) register(running context.Context, config *Config) {
 	s.grpc.RegisterService(readable(trestlev1.ServerService_ServiceDesc), &serverService{
 		identity: config.Identity, metadata: config.Metadata, limits: books.limits, running: running,
 	})
+	for _, one := range config.Beside {
+		one.Register(s.grpc)
+		s.health.SetServingStatus(one.Name(), healthpb.HealthCheckResponse_SERVING)
+	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
 	for _, service := range []grpc.ServiceDesc{

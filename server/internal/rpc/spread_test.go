@@ -2,8 +2,11 @@ package rpc_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
@@ -39,5 +42,55 @@ func TestBatchesWithoutPartition(t *testing.T) {
 	}
 	if len(seen) != partitions {
 		t.Errorf("in turn: got %v", seen)
+	}
+}
+
+// A batch without a partition is refused when its keys or ids belong to several: an id would not be known again when it is
+// sent once more by itself (interfaces.md 3.8). Nothing of it is stored.
+func TestBatchesForSeveralPartitions(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	k.create(t, "s", func(c *trestlev1.StreamConfig) { c.Partitions = proto.Int32(3) })
+	key := func(key string) *trestlev1.Record { return &trestlev1.Record{Key: []byte(key)} }
+	id := func(id string) *trestlev1.Record {
+		return &trestlev1.Record{Headers: []*trestlev1.Header{{Name: []byte("Nats-Msg-Id"), Value: []byte(id)}}}
+	}
+	plain := &trestlev1.Record{Value: []byte("v")}
+	send := func(to *int32, records ...*trestlev1.Record) (*trestlev1.Ack, error) {
+		res, err := k.log.Publish(t.Context(), &trestlev1.PublishRequest{
+			Stream: "s", Partition: to, Records: &trestlev1.Records{Records: records},
+		})
+		if err != nil {
+			return nil, err
+		}
+		return res.GetAcks()[0], nil
+	}
+	// "a" belongs to partition 0, "orders-4711" to 1 and "order" to 2.
+	for what, test := range map[string]struct {
+		records []*trestlev1.Record
+		text    string
+	}{
+		"ids":           {[]*trestlev1.Record{id("a"), id("order")}, "record 0 belongs to partition 0 and record 1 to partition 2"},
+		"keys":          {[]*trestlev1.Record{key("a"), key("a"), key("orders-4711")}, "record 0 belongs to partition 0 and record 2 to partition 1"},
+		"key and id":    {[]*trestlev1.Record{plain, key("order"), id("a")}, "record 1 belongs to partition 2 and record 2 to partition 0"},
+		"id behind key": {[]*trestlev1.Record{key("a"), plain, id("order")}, "record 0 belongs to partition 0 and record 2 to partition 2"},
+	} {
+		_, err := send(nil, test.records...)
+		refused(t, what, err, codes.InvalidArgument, "INVALID_ARGUMENT")
+		if text := status.Convert(err).Message(); !strings.Contains(text, test.text) {
+			t.Errorf("%s: %q does not say %q", what, text, test.text)
+		}
+		if ack, err := send(proto.Int32(1), test.records...); err != nil || ack.GetPartition() != 1 {
+			t.Errorf("%s, to a partition: %v, %v", what, ack, err)
+		}
+	}
+	for what, records := range map[string][]*trestlev1.Record{
+		"same key":            {key("order"), key("order")},
+		"key and same id":     {key("order"), id("order")},
+		"plain ones go along": {plain, plain, id("order"), plain},
+	} {
+		if ack, err := send(nil, records...); err != nil || ack.GetPartition() != 2 {
+			t.Errorf("%s: %v, %v", what, ack, err)
+		}
 	}
 }

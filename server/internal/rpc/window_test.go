@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/trestlehq/trestle/proto/codec"
-	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 	"github.com/trestlehq/trestle/server/internal/host"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
@@ -184,32 +183,57 @@ func TestReadersAreCounted(t *testing.T) {
 // One answer holds for several batches where it says of each what its own would: their records were appended together.
 func TestAnswersAreMerged(t *testing.T) {
 	t.Parallel()
-	ack := func(change func(*trestlev1.Ack)) answer {
-		a := &trestlev1.Ack{BaseOffset: 12, Count: 3, Time: 5, LeaderEpoch: 7, Durable: true}
-		change(a)
-		return answer{first: 2, last: 2, ack: a, cost: 30}
+	ack := func(change func(*answer)) answer {
+		a := answer{first: 2, last: 2, ack: partition.Ack{BaseOffset: 12, Count: 3, Time: 5, Epoch: 7, Durable: true}, cost: 30}
+		change(&a)
+		return a
 	}
 	for name, next := range map[string]answer{
-		"of a later time":         ack(func(a *trestlev1.Ack) { a.Time++ }),
-		"of a later epoch":        ack(func(a *trestlev1.Ack) { a.LeaderEpoch++ }),
-		"of another partition":    ack(func(a *trestlev1.Ack) { a.Partition++ }),
-		"less durable":            ack(func(a *trestlev1.Ack) { a.Durable = false }),
-		"not behind it":           ack(func(a *trestlev1.Ack) { a.BaseOffset++ }),
-		"with duplicates":         ack(func(a *trestlev1.Ack) { a.Duplicates = []*trestlev1.Duplicate{{}} }),
-		"with unknown duplicates": ack(func(a *trestlev1.Ack) { a.DuplicatesUnknown = true }),
-		"of an error":             {first: 2, last: 2, err: errStopping},
-		"of batch 3":              {first: 3, last: 3, ack: ack(func(*trestlev1.Ack) {}).ack},
-		"":                        ack(func(*trestlev1.Ack) {}),
+		"of a later time":         ack(func(a *answer) { a.ack.Time++ }),
+		"of a later epoch":        ack(func(a *answer) { a.ack.Epoch++ }),
+		"of another partition":    ack(func(a *answer) { a.to.partition++ }),
+		"of another stream":       ack(func(a *answer) { a.to.at = &partition.Partition{} }),
+		"less durable":            ack(func(a *answer) { a.ack.Durable = false }),
+		"not behind it":           ack(func(a *answer) { a.ack.BaseOffset++ }),
+		"with duplicates":         ack(func(a *answer) { a.ack.Duplicates = []partition.Duplicate{{}} }),
+		"with unknown duplicates": ack(func(a *answer) { a.ack.DuplicatesUnknown = true }),
+		"of an error":             ack(func(a *answer) { a.err = errStopping }),
+		"of batch 3":              ack(func(a *answer) { a.first, a.last = 3, 3 }),
+		"":                        ack(func(*answer) {}),
 	} {
-		all := answers{ready: make(chan struct{}, 1)}
-		all.add(answer{first: 1, last: 1, ack: &trestlev1.Ack{BaseOffset: 10, Count: 2, Time: 5, LeaderEpoch: 7, Durable: true}, cost: 20})
-		all.add(next)
+		all := newFlight(newBudget(100))
+		all.addLocked(answer{first: 1, last: 1, ack: partition.Ack{BaseOffset: 10, Count: 2, Time: 5, Epoch: 7, Durable: true}, cost: 20})
+		all.addLocked(next)
 		list := all.take()
 		if name != "" && len(list) != 2 {
 			t.Errorf("an answer %s is merged", name)
 		}
-		if a := list[0]; name == "" && (len(list) != 1 || a.last != 2 || a.cost != 50 || a.ack.GetCount() != 5 || a.ack.GetBaseOffset() != 10) {
+		if a := list[0]; name == "" && (len(list) != 1 || a.last != 2 || a.cost != 50 || a.ack.Count != 5 || a.ack.BaseOffset != 10) {
 			t.Errorf("got %+v", list)
 		}
+	}
+}
+
+// Settling many batches that were appended together is one answer, and allocates nothing for each of them.
+func TestSettlingAllocatesNothing(t *testing.T) {
+	const n = 1024
+	f := newFlight(newBudget(n))
+	at := &partition.Partition{}
+	round := func() {
+		for id := range uint64(n) {
+			f.takeOff(id, job{to: destination{at: at}, cost: 1})
+		}
+		for id := range uint64(n) {
+			f.Settled(id, partition.Ack{BaseOffset: int64(id), Count: 1, Time: 1}, nil)
+		}
+		f.SettledGroup()
+		if list := f.take(); len(list) != 1 || list[0].last != n-1 || list[0].ack.Count != n {
+			t.Fatalf("got %+v, want one answer", list)
+		}
+	}
+	round()
+	round()
+	if allocations := testing.AllocsPerRun(10, round); allocations > 2 {
+		t.Errorf("%v allocations for %d batches", allocations, n)
 	}
 }

@@ -1,0 +1,208 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/trestlehq/trestle/proto/codec"
+	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+)
+
+// relay sends batches over a PublishStream that stands from the first batch on until the client closes: many at a time, in
+// their order, and those whose answers the server has merged are told apart again. When the stream breaks, the next batch
+// begins another one. Its goroutines belong to the client, which waits for them when it closes.
+type relay struct {
+	client *Client
+	wake   chan struct{} // holds a token when something was queued
+
+	mu       sync.Mutex
+	works    bool        // the goroutine that sends exists; guarded by mu, as is what follows
+	queue    []*shipment // not sent yet
+	flight   map[uint64]*shipment
+	lastID   uint64
+	answered bool // the stream has brought an answer
+}
+
+// shipment is a batch that is given to a relay.
+type shipment struct {
+	req   *codec.PublishRequest
+	count int              // of its records
+	done  func(Ack, error) // called once, from a goroutine of the relay; must not block
+	id    uint64           // on the stream; 0: not sent; guarded by relay.mu
+}
+
+func newRelay(c *Client) *relay {
+	return &relay{client: c, wake: make(chan struct{}, 1), flight: map[uint64]*shipment{}}
+}
+
+// ship puts a batch behind those that were shipped before.
+func (r *relay) ship(s *shipment) {
+	r.mu.Lock()
+	r.queue = append(r.queue, s)
+	if !r.works {
+		r.works = true
+		r.client.relays.Go(r.work)
+	}
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drop sees that a batch is not sent, if it is not yet: then its done is not called. It returns whether it was sent.
+func (r *relay) drop(s *shipment) (sent bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := slices.Index(r.queue, s); i >= 0 {
+		r.queue = slices.Delete(r.queue, i, i+1)
+		return false
+	}
+	return true
+}
+
+// work sends what is queued over one stream after the other, until one has ended and nothing is queued.
+func (r *relay) work() {
+	for r.more() {
+		stream, cancel, err := r.open()
+		if err != nil {
+			r.refuse(err)
+			continue
+		}
+		r.carry(stream, cancel)
+	}
+}
+
+func (r *relay) more() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.works = len(r.queue) > 0
+	return r.works
+}
+
+// open begins a stream. Without a server that is an error at once.
+func (r *relay) open() (grpc.ClientStream, context.CancelFunc, error) {
+	ctx, cancel := context.WithCancel(r.client.standing)
+	desc := grpc.StreamDesc{StreamName: "PublishStream", ClientStreams: true, ServerStreams: true}
+	stream, err := r.client.conn.NewStream(ctx, &desc, trestlev1.LogService_PublishStream_FullMethodName)
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	r.mu.Lock()
+	r.answered, r.lastID = false, 0
+	r.mu.Unlock()
+	return stream, cancel, nil
+}
+
+// carry sends until the stream ends.
+func (r *relay) carry(stream grpc.ClientStream, cancel context.CancelFunc) {
+	ended := make(chan struct{})
+	var why error
+	go func() {
+		defer close(ended)
+		why = r.receive(stream)
+		cancel()
+	}()
+	for open := r.send(stream); open; {
+		select {
+		case <-r.wake:
+			open = r.send(stream)
+		case <-ended:
+			open = false
+		}
+	}
+	cancel()
+	<-ended
+	r.lose(why)
+}
+
+// send sends what is queued. It is false when the stream takes nothing more.
+func (r *relay) send(stream grpc.ClientStream) bool {
+	for {
+		s := r.depart()
+		if s == nil {
+			return true
+		}
+		err := stream.SendMsg(&codec.PublishStreamRequest{ID: s.id, Batch: s.req})
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, io.EOF): // the stream had ended: nothing has left
+			r.arrest(s, true)
+		default:
+			r.arrest(s, false)
+			s.done(Ack{}, publishError(doing(s), err, false))
+		}
+		return false
+	}
+}
+
+// depart gives the next batch its id.
+func (r *relay) depart() *shipment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		return nil
+	}
+	s := r.queue[0]
+	r.queue[0] = nil
+	r.queue = r.queue[1:]
+	r.lastID++
+	s.id = r.lastID
+	r.flight[s.id] = s
+	return s
+}
+
+// arrest takes back a batch that could not be sent, to the head of the queue or for good.
+func (r *relay) arrest(s *shipment, again bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.flight, s.id)
+	s.id = 0
+	if again {
+		r.queue = slices.Insert(r.queue, 0, s)
+	}
+}
+
+// refuse answers all that is queued: no stream can be had.
+func (r *relay) refuse(err error) {
+	r.mu.Lock()
+	queue := r.queue
+	r.queue = nil
+	r.mu.Unlock()
+	for _, s := range queue {
+		s.done(Ack{}, publishError(doing(s), err, false))
+	}
+}
+
+// lose answers all that is on its way over a stream that has ended.
+func (r *relay) lose(why error) {
+	r.mu.Lock()
+	var lost []*shipment
+	for id := r.lastID; len(r.flight) > 0; id-- {
+		if s := r.flight[id]; s != nil {
+			lost = append(lost, s)
+			delete(r.flight, id)
+		}
+	}
+	answered := r.answered
+	r.mu.Unlock()
+	if answered && answerIn(status.Convert(why)) == nil { // then it was a call, and not one that was refused
+		why = status.Error(codes.Unavailable, status.Convert(why).Message())
+	}
+	slices.Reverse(lost)
+	for _, s := range lost {
+		s.done(Ack{}, publishError(doing(s), why, true))
+	}
+}
+
+func doing(s *shipment) string { return fmt.Sprintf("publish to stream %q", s.req.Stream) }
