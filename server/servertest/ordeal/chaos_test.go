@@ -177,8 +177,9 @@ func (k *chaos) load(ctx context.Context, s *servertest.Server, life time.Durati
 	}
 	shown := map[string]*[]client.Message{}
 	for stream, a := range k.audits {
-		shown[stream] = &[]client.Message{}
-		busy.Go(func() { *shown[stream] = k.follow(ctx, s, stream, int64(len(a.read))) })
+		messages := &[]client.Message{}
+		shown[stream] = messages
+		busy.Go(func() { *messages = k.follow(ctx, s, stream, int64(len(a.read))) })
 	}
 	k.wait(ctx, life)
 	s.Kill()
