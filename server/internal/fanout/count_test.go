@@ -2,6 +2,7 @@ package fanout_test
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -57,6 +58,28 @@ func TestFanoutCountsTheRest(t *testing.T) {
 		close(out.release)
 		synctest.Wait()
 		if got := counters.Now(); got != (fanout.Counts{Published: 1, Dropped: 3, WithoutSubject: 1}) {
+			t.Errorf("counts %+v", got)
+		}
+	})
+}
+
+// What is more than one chunk when a fan-out ends is counted by offsets.
+func TestFanoutCountsManyChunks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, epoch := lead(t, vfs.NewMem(1))
+		var counters fanout.Counters
+		out, f := startHeld(t, p, epoch, &counters)
+		publish(t, p, record("", "", "0"))
+		synctest.Wait() // it is held
+		for range 6 {
+			publish(t, p, record("", "", strings.Repeat("x", 700<<10)))
+		}
+		go f.Close()
+		synctest.Wait() // it is told to end
+		close(out.release)
+		synctest.Wait()
+		if got := counters.Now(); got.Published != 1 || got.Dropped != 6 {
 			t.Errorf("counts %+v", got)
 		}
 	})
