@@ -26,29 +26,33 @@ type Config struct {
 	Advertise  string
 	NATSListen string   // of the embedded NATS
 	NATSURLs   []string // use this NATS and embed none
-	// CaptureBytes is how much of what came from NATS may wait to be stored, in all partitions together; 0: 256 MiB.
-	CaptureBytes int
-	NATSCreds    string // file of credentials for NATSURLs; empty: none
+	NATSCreds  string   // file of credentials for NATSURLs; empty: none
 	// NATSTLS says whom to trust at NATSURLs, and who we are there.
 	NATSTLS TLSFiles
 	// TLS is what gRPC and HTTP are served with; empty: in the clear. With a CA, clients have to show a certificate.
 	TLS      TLSFiles
 	Insecure bool // listen beyond loopback in the clear
-	Version  string
-	Logger   *slog.Logger
+	// CaptureBytes is how much of what came from NATS may wait to be stored, in all partitions together; at least 1 MiB.
+	CaptureBytes int64
+	Version      string
+	Logger       *slog.Logger
 }
+
+// minCaptureBytes holds a few messages of every publisher; with less each would wait for the disk.
+const minCaptureBytes = 1 << 20
 
 // DefaultConfig is a broker on loopback with an embedded NATS.
 func DefaultConfig() Config {
 	return Config{
-		DataDir:    "./trestle-data",
-		Cluster:    "trestle",
-		Listen:     "127.0.0.1:9292",
-		HTTPListen: "127.0.0.1:9293",
-		PeerListen: "127.0.0.1:9294",
-		NATSListen: "127.0.0.1:4222",
-		Version:    "dev",
-		Logger:     slog.Default(),
+		DataDir:      "./trestle-data",
+		Cluster:      "trestle",
+		Listen:       "127.0.0.1:9292",
+		HTTPListen:   "127.0.0.1:9293",
+		PeerListen:   "127.0.0.1:9294",
+		NATSListen:   "127.0.0.1:4222",
+		CaptureBytes: 256 << 20,
+		Version:      "dev",
+		Logger:       slog.Default(),
 	}
 }
 
@@ -64,6 +68,9 @@ func (c *Config) Validate() error {
 		if err := names.Stream(c.ID); err != nil {
 			return fmt.Errorf("--id: %w", err)
 		}
+	}
+	if c.CaptureBytes < minCaptureBytes {
+		return fmt.Errorf("--capture-bytes %d is less than a burst of messages; give 1MiB or more, 256MiB is the default", c.CaptureBytes)
 	}
 	for _, check := range []func() error{c.checkPorts, c.checkAdvertise, c.checkNATS, func() error { return c.TLS.check("--tls-") }} {
 		if err := check(); err != nil {

@@ -2,10 +2,12 @@ package server_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -92,6 +94,38 @@ func TestMetrics(t *testing.T) {
 	} {
 		if got := measured(t, text, series); got <= 0 {
 			t.Errorf("%s: got %v, want more than nothing", series, got)
+		}
+	}
+}
+
+// What is fanned out is counted, and what could not be.
+func TestFanoutMetrics(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	s := k.createAs(t, client.StreamConfig{Name: "orders", Subjects: []string{"orders"}, Fanout: true})
+	heard, err := k.nats.SubscribeSync("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.nats.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	m := client.Message{Value: []byte("v"), Headers: []client.HeaderField{{Name: "no token", Value: []byte("1")}}}
+	if _, err := s.PublishMessage(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := heard.NextMsg(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{"messages": 1, "dropped": 0, "without_subject": 0, "dropped_headers": 1}
+	got := map[string]float64{}
+	for deadline := time.Now().Add(10 * time.Second); !maps.Equal(got, want); { // it is counted once it is published
+		if time.Now().After(deadline) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		_, text := k.get(t, "/metrics")
+		for name := range want {
+			got[name] = measured(t, text, "trestle_fanout_"+name+"_total")
 		}
 	}
 }

@@ -215,7 +215,7 @@ func (s *Server) connectNATS(ctx context.Context, config *Config) (source *captu
 	s.ready.NATS = urls
 	source, err = capture.Connect(ctx, capture.Config{
 		URLs: urls, Name: "trestle " + s.ready.ID, Options: config.natsOptions(), MaxMessageBytes: host.MaxMessageBytes,
-		DropsReaders: len(config.NATSURLs) > 0, QueuedBytes: config.CaptureBytes, Logger: config.Logger,
+		DropsReaders: len(config.NATSURLs) > 0, QueuedBytes: int(config.CaptureBytes), Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, nil, err

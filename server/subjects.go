@@ -52,14 +52,20 @@ func (s subjects) Request(ctx context.Context, subject string, payload func(inbo
 // firstAnswer takes in one message and drops those that follow.
 type firstAnswer chan []byte
 
-// CaptureWith takes a message in.
-func (a firstAnswer) CaptureWith(r *batch.Record, _ partition.Captured) error {
+// CaptureWith takes a message in. It does not wait anywhere: the room that it was counted for is free again.
+func (a firstAnswer) CaptureWith(r *batch.Record, c partition.Captured) error {
 	select {
 	case a <- append([]byte(nil), r.Value...):
 	default:
 	}
+	if c.OnSettled != nil {
+		c.OnSettled()
+	}
 	return nil
 }
+
+// Full is never said: nothing is stored.
+func (a firstAnswer) Full() bool { return false }
 
 // AppendGap says that an answer may be missing: then nothing comes.
 func (a firstAnswer) AppendGap(batch.Gap) error { return nil }

@@ -101,8 +101,9 @@ func refuseSubject(subject, problem, remedy string) error {
 }
 
 // Reserved says whether messages on the subject are never recorded, whatever pattern matches them.
-func Reserved(subject string) bool {
-	return strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, "_INBOX.")
+func Reserved[T string | []byte](subject T) bool {
+	const inbox = "_INBOX."
+	return len(subject) > 0 && subject[0] == '$' || len(subject) >= len(inbox) && string(subject[:len(inbox)]) == inbox
 }
 
 // Matches says whether the literal subject is one that the pattern stands for.

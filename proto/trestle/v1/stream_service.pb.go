@@ -868,6 +868,217 @@ func (x *SetStreamModeResponse) GetStream() *StreamState {
 	return nil
 }
 
+type PurgeStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty: all.
+	Partitions []int32 `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	// Exclusive: where the records that stay begin. Absent: at the high watermark, so that none stays of those that are there.
+	//
+	// Types that are valid to be assigned to To:
+	//
+	//	*PurgeStreamRequest_Offset
+	//	*PurgeStreamRequest_Time
+	To            isPurgeStreamRequest_To `protobuf_oneof:"to"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeStreamRequest) Reset() {
+	*x = PurgeStreamRequest{}
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeStreamRequest) ProtoMessage() {}
+
+func (x *PurgeStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeStreamRequest.ProtoReflect.Descriptor instead.
+func (*PurgeStreamRequest) Descriptor() ([]byte, []int) {
+	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PurgeStreamRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PurgeStreamRequest) GetPartitions() []int32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *PurgeStreamRequest) GetTo() isPurgeStreamRequest_To {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *PurgeStreamRequest) GetOffset() int64 {
+	if x != nil {
+		if x, ok := x.To.(*PurgeStreamRequest_Offset); ok {
+			return x.Offset
+		}
+	}
+	return 0
+}
+
+func (x *PurgeStreamRequest) GetTime() int64 {
+	if x != nil {
+		if x, ok := x.To.(*PurgeStreamRequest_Time); ok {
+			return x.Time
+		}
+	}
+	return 0
+}
+
+type isPurgeStreamRequest_To interface {
+	isPurgeStreamRequest_To()
+}
+
+type PurgeStreamRequest_Offset struct {
+	// Each partition counts its own: of a stream with several, one has to be named. At most the high watermark, else
+	// OFFSET_BEYOND_END; below the log start nothing is left to do, and that is a success.
+	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3,oneof"`
+}
+
+type PurgeStreamRequest_Time struct {
+	// Records appended then or later stay, unix nanoseconds.
+	Time int64 `protobuf:"varint,4,opt,name=time,proto3,oneof"`
+}
+
+func (*PurgeStreamRequest_Offset) isPurgeStreamRequest_To() {}
+
+func (*PurgeStreamRequest_Time) isPurgeStreamRequest_To() {}
+
+type PurgeStreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the numbers. All had been found here, and led, before the first was purged.
+	Partitions    []*PurgedPartition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeStreamResponse) Reset() {
+	*x = PurgeStreamResponse{}
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeStreamResponse) ProtoMessage() {}
+
+func (x *PurgeStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeStreamResponse.ProtoReflect.Descriptor instead.
+func (*PurgeStreamResponse) Descriptor() ([]byte, []int) {
+	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PurgeStreamResponse) GetPartitions() []*PurgedPartition {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+type PurgedPartition struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Oldest offset that can be read from now on.
+	LogStart int64 `protobuf:"varint,2,opt,name=log_start,json=logStart,proto3" json:"log_start,omitempty"`
+	// That of before; the difference is how many records were taken away, but for those that compaction had removed.
+	PreviousLogStart int64 `protobuf:"varint,3,opt,name=previous_log_start,json=previousLogStart,proto3" json:"previous_log_start,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *PurgedPartition) Reset() {
+	*x = PurgedPartition{}
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgedPartition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgedPartition) ProtoMessage() {}
+
+func (x *PurgedPartition) ProtoReflect() protoreflect.Message {
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgedPartition.ProtoReflect.Descriptor instead.
+func (*PurgedPartition) Descriptor() ([]byte, []int) {
+	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PurgedPartition) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *PurgedPartition) GetLogStart() int64 {
+	if x != nil {
+		return x.LogStart
+	}
+	return 0
+}
+
+func (x *PurgedPartition) GetPreviousLogStart() int64 {
+	if x != nil {
+		return x.PreviousLogStart
+	}
+	return 0
+}
+
 // StreamConfig: an absent field means the broker's default, and comes back filled in; 0 in a limit means none.
 type StreamConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -907,7 +1118,7 @@ type StreamConfig struct {
 
 func (x *StreamConfig) Reset() {
 	*x = StreamConfig{}
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[12]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1130,7 @@ func (x *StreamConfig) String() string {
 func (*StreamConfig) ProtoMessage() {}
 
 func (x *StreamConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[12]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1143,7 @@ func (x *StreamConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamConfig.ProtoReflect.Descriptor instead.
 func (*StreamConfig) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{12}
+	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StreamConfig) GetName() string {
@@ -1118,7 +1329,7 @@ type PartitionBy struct {
 
 func (x *PartitionBy) Reset() {
 	*x = PartitionBy{}
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[13]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1341,7 @@ func (x *PartitionBy) String() string {
 func (*PartitionBy) ProtoMessage() {}
 
 func (x *PartitionBy) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[13]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1354,7 @@ func (x *PartitionBy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionBy.ProtoReflect.Descriptor instead.
 func (*PartitionBy) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{13}
+	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PartitionBy) GetBy() isPartitionBy_By {
@@ -1219,7 +1430,7 @@ type StreamState struct {
 
 func (x *StreamState) Reset() {
 	*x = StreamState{}
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[14]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1442,7 @@ func (x *StreamState) String() string {
 func (*StreamState) ProtoMessage() {}
 
 func (x *StreamState) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[14]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1455,7 @@ func (x *StreamState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamState.ProtoReflect.Descriptor instead.
 func (*StreamState) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{14}
+	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StreamState) GetConfig() *StreamConfig {
@@ -1307,7 +1518,7 @@ type PartitionState struct {
 
 func (x *PartitionState) Reset() {
 	*x = PartitionState{}
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[15]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1530,7 @@ func (x *PartitionState) String() string {
 func (*PartitionState) ProtoMessage() {}
 
 func (x *PartitionState) ProtoReflect() protoreflect.Message {
-	mi := &file_trestle_v1_stream_service_proto_msgTypes[15]
+	mi := &file_trestle_v1_stream_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1543,7 @@ func (x *PartitionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionState.ProtoReflect.Descriptor instead.
 func (*PartitionState) Descriptor() ([]byte, []int) {
-	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{15}
+	return file_trestle_v1_stream_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PartitionState) GetId() int32 {
@@ -1493,7 +1704,23 @@ const file_trestle_v1_stream_service_proto_rawDesc = "" +
 	"partitions\x18\x03 \x03(\x05R\n" +
 	"partitions\"H\n" +
 	"\x15SetStreamModeResponse\x12/\n" +
-	"\x06stream\x18\x01 \x01(\v2\x17.trestle.v1.StreamStateR\x06stream\"\xa1\n" +
+	"\x06stream\x18\x01 \x01(\v2\x17.trestle.v1.StreamStateR\x06stream\"~\n" +
+	"\x12PurgeStreamRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\x05R\n" +
+	"partitions\x12\x18\n" +
+	"\x06offset\x18\x03 \x01(\x03H\x00R\x06offset\x12\x14\n" +
+	"\x04time\x18\x04 \x01(\x03H\x00R\x04timeB\x04\n" +
+	"\x02to\"R\n" +
+	"\x13PurgeStreamResponse\x12;\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\v2\x1b.trestle.v1.PurgedPartitionR\n" +
+	"partitions\"z\n" +
+	"\x0fPurgedPartition\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x1b\n" +
+	"\tlog_start\x18\x02 \x01(\x03R\blogStart\x12,\n" +
+	"\x12previous_log_start\x18\x03 \x01(\x03R\x10previousLogStart\"\xa1\n" +
 	"\n" +
 	"\fStreamConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
@@ -1595,14 +1822,15 @@ const file_trestle_v1_stream_service_proto_rawDesc = "" +
 	"\x11REPLY_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"REPLY_NONE\x10\x01\x12\x10\n" +
-	"\fREPLY_PUBACK\x10\x022\xf8\x03\n" +
+	"\fREPLY_PUBACK\x10\x022\xc8\x04\n" +
 	"\rStreamService\x12Q\n" +
 	"\fCreateStream\x12\x1f.trestle.v1.CreateStreamRequest\x1a .trestle.v1.CreateStreamResponse\x12Q\n" +
 	"\fUpdateStream\x12\x1f.trestle.v1.UpdateStreamRequest\x1a .trestle.v1.UpdateStreamResponse\x12H\n" +
 	"\tGetStream\x12\x1c.trestle.v1.GetStreamRequest\x1a\x1d.trestle.v1.GetStreamResponse\x12N\n" +
 	"\vListStreams\x12\x1e.trestle.v1.ListStreamsRequest\x1a\x1f.trestle.v1.ListStreamsResponse\x12Q\n" +
 	"\fDeleteStream\x12\x1f.trestle.v1.DeleteStreamRequest\x1a .trestle.v1.DeleteStreamResponse\x12T\n" +
-	"\rSetStreamMode\x12 .trestle.v1.SetStreamModeRequest\x1a!.trestle.v1.SetStreamModeResponseB9Z7github.com/trestlehq/trestle/proto/trestle/v1;trestlev1b\x06proto3"
+	"\rSetStreamMode\x12 .trestle.v1.SetStreamModeRequest\x1a!.trestle.v1.SetStreamModeResponse\x12N\n" +
+	"\vPurgeStream\x12\x1e.trestle.v1.PurgeStreamRequest\x1a\x1f.trestle.v1.PurgeStreamResponseB9Z7github.com/trestlehq/trestle/proto/trestle/v1;trestlev1b\x06proto3"
 
 var (
 	file_trestle_v1_stream_service_proto_rawDescOnce sync.Once
@@ -1617,7 +1845,7 @@ func file_trestle_v1_stream_service_proto_rawDescGZIP() []byte {
 }
 
 var file_trestle_v1_stream_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_trestle_v1_stream_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_trestle_v1_stream_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_trestle_v1_stream_service_proto_goTypes = []any{
 	(Mode)(0),                     // 0: trestle.v1.Mode
 	(Sync)(0),                     // 1: trestle.v1.Sync
@@ -1636,56 +1864,62 @@ var file_trestle_v1_stream_service_proto_goTypes = []any{
 	(*DeleteStreamResponse)(nil),  // 14: trestle.v1.DeleteStreamResponse
 	(*SetStreamModeRequest)(nil),  // 15: trestle.v1.SetStreamModeRequest
 	(*SetStreamModeResponse)(nil), // 16: trestle.v1.SetStreamModeResponse
-	(*StreamConfig)(nil),          // 17: trestle.v1.StreamConfig
-	(*PartitionBy)(nil),           // 18: trestle.v1.PartitionBy
-	(*StreamState)(nil),           // 19: trestle.v1.StreamState
-	(*PartitionState)(nil),        // 20: trestle.v1.PartitionState
-	nil,                           // 21: trestle.v1.StreamConfig.LabelsEntry
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(Codec)(0),                    // 23: trestle.v1.Codec
-	(*Gap)(nil),                   // 24: trestle.v1.Gap
+	(*PurgeStreamRequest)(nil),    // 17: trestle.v1.PurgeStreamRequest
+	(*PurgeStreamResponse)(nil),   // 18: trestle.v1.PurgeStreamResponse
+	(*PurgedPartition)(nil),       // 19: trestle.v1.PurgedPartition
+	(*StreamConfig)(nil),          // 20: trestle.v1.StreamConfig
+	(*PartitionBy)(nil),           // 21: trestle.v1.PartitionBy
+	(*StreamState)(nil),           // 22: trestle.v1.StreamState
+	(*PartitionState)(nil),        // 23: trestle.v1.PartitionState
+	nil,                           // 24: trestle.v1.StreamConfig.LabelsEntry
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(Codec)(0),                    // 26: trestle.v1.Codec
+	(*Gap)(nil),                   // 27: trestle.v1.Gap
 }
 var file_trestle_v1_stream_service_proto_depIdxs = []int32{
-	17, // 0: trestle.v1.CreateStreamRequest.config:type_name -> trestle.v1.StreamConfig
-	19, // 1: trestle.v1.CreateStreamResponse.stream:type_name -> trestle.v1.StreamState
-	17, // 2: trestle.v1.UpdateStreamRequest.config:type_name -> trestle.v1.StreamConfig
-	19, // 3: trestle.v1.UpdateStreamResponse.stream:type_name -> trestle.v1.StreamState
-	19, // 4: trestle.v1.GetStreamResponse.stream:type_name -> trestle.v1.StreamState
-	19, // 5: trestle.v1.ListStreamsResponse.streams:type_name -> trestle.v1.StreamState
+	20, // 0: trestle.v1.CreateStreamRequest.config:type_name -> trestle.v1.StreamConfig
+	22, // 1: trestle.v1.CreateStreamResponse.stream:type_name -> trestle.v1.StreamState
+	20, // 2: trestle.v1.UpdateStreamRequest.config:type_name -> trestle.v1.StreamConfig
+	22, // 3: trestle.v1.UpdateStreamResponse.stream:type_name -> trestle.v1.StreamState
+	22, // 4: trestle.v1.GetStreamResponse.stream:type_name -> trestle.v1.StreamState
+	22, // 5: trestle.v1.ListStreamsResponse.streams:type_name -> trestle.v1.StreamState
 	0,  // 6: trestle.v1.SetStreamModeRequest.mode:type_name -> trestle.v1.Mode
-	19, // 7: trestle.v1.SetStreamModeResponse.stream:type_name -> trestle.v1.StreamState
-	22, // 8: trestle.v1.StreamConfig.retain_age:type_name -> google.protobuf.Duration
-	22, // 9: trestle.v1.StreamConfig.segment_age:type_name -> google.protobuf.Duration
-	1,  // 10: trestle.v1.StreamConfig.sync:type_name -> trestle.v1.Sync
-	22, // 11: trestle.v1.StreamConfig.sync_interval:type_name -> google.protobuf.Duration
-	2,  // 12: trestle.v1.StreamConfig.storage:type_name -> trestle.v1.Storage
-	3,  // 13: trestle.v1.StreamConfig.key_hash:type_name -> trestle.v1.KeyHash
-	22, // 14: trestle.v1.StreamConfig.dedup_window:type_name -> google.protobuf.Duration
-	4,  // 15: trestle.v1.StreamConfig.reply:type_name -> trestle.v1.Reply
-	23, // 16: trestle.v1.StreamConfig.compression:type_name -> trestle.v1.Codec
-	21, // 17: trestle.v1.StreamConfig.labels:type_name -> trestle.v1.StreamConfig.LabelsEntry
-	18, // 18: trestle.v1.StreamConfig.partition_by:type_name -> trestle.v1.PartitionBy
-	17, // 19: trestle.v1.StreamState.config:type_name -> trestle.v1.StreamConfig
-	20, // 20: trestle.v1.StreamState.partitions:type_name -> trestle.v1.PartitionState
-	0,  // 21: trestle.v1.PartitionState.mode:type_name -> trestle.v1.Mode
-	24, // 22: trestle.v1.PartitionState.last_gap:type_name -> trestle.v1.Gap
-	5,  // 23: trestle.v1.StreamService.CreateStream:input_type -> trestle.v1.CreateStreamRequest
-	7,  // 24: trestle.v1.StreamService.UpdateStream:input_type -> trestle.v1.UpdateStreamRequest
-	9,  // 25: trestle.v1.StreamService.GetStream:input_type -> trestle.v1.GetStreamRequest
-	11, // 26: trestle.v1.StreamService.ListStreams:input_type -> trestle.v1.ListStreamsRequest
-	13, // 27: trestle.v1.StreamService.DeleteStream:input_type -> trestle.v1.DeleteStreamRequest
-	15, // 28: trestle.v1.StreamService.SetStreamMode:input_type -> trestle.v1.SetStreamModeRequest
-	6,  // 29: trestle.v1.StreamService.CreateStream:output_type -> trestle.v1.CreateStreamResponse
-	8,  // 30: trestle.v1.StreamService.UpdateStream:output_type -> trestle.v1.UpdateStreamResponse
-	10, // 31: trestle.v1.StreamService.GetStream:output_type -> trestle.v1.GetStreamResponse
-	12, // 32: trestle.v1.StreamService.ListStreams:output_type -> trestle.v1.ListStreamsResponse
-	14, // 33: trestle.v1.StreamService.DeleteStream:output_type -> trestle.v1.DeleteStreamResponse
-	16, // 34: trestle.v1.StreamService.SetStreamMode:output_type -> trestle.v1.SetStreamModeResponse
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	22, // 7: trestle.v1.SetStreamModeResponse.stream:type_name -> trestle.v1.StreamState
+	19, // 8: trestle.v1.PurgeStreamResponse.partitions:type_name -> trestle.v1.PurgedPartition
+	25, // 9: trestle.v1.StreamConfig.retain_age:type_name -> google.protobuf.Duration
+	25, // 10: trestle.v1.StreamConfig.segment_age:type_name -> google.protobuf.Duration
+	1,  // 11: trestle.v1.StreamConfig.sync:type_name -> trestle.v1.Sync
+	25, // 12: trestle.v1.StreamConfig.sync_interval:type_name -> google.protobuf.Duration
+	2,  // 13: trestle.v1.StreamConfig.storage:type_name -> trestle.v1.Storage
+	3,  // 14: trestle.v1.StreamConfig.key_hash:type_name -> trestle.v1.KeyHash
+	25, // 15: trestle.v1.StreamConfig.dedup_window:type_name -> google.protobuf.Duration
+	4,  // 16: trestle.v1.StreamConfig.reply:type_name -> trestle.v1.Reply
+	26, // 17: trestle.v1.StreamConfig.compression:type_name -> trestle.v1.Codec
+	24, // 18: trestle.v1.StreamConfig.labels:type_name -> trestle.v1.StreamConfig.LabelsEntry
+	21, // 19: trestle.v1.StreamConfig.partition_by:type_name -> trestle.v1.PartitionBy
+	20, // 20: trestle.v1.StreamState.config:type_name -> trestle.v1.StreamConfig
+	23, // 21: trestle.v1.StreamState.partitions:type_name -> trestle.v1.PartitionState
+	0,  // 22: trestle.v1.PartitionState.mode:type_name -> trestle.v1.Mode
+	27, // 23: trestle.v1.PartitionState.last_gap:type_name -> trestle.v1.Gap
+	5,  // 24: trestle.v1.StreamService.CreateStream:input_type -> trestle.v1.CreateStreamRequest
+	7,  // 25: trestle.v1.StreamService.UpdateStream:input_type -> trestle.v1.UpdateStreamRequest
+	9,  // 26: trestle.v1.StreamService.GetStream:input_type -> trestle.v1.GetStreamRequest
+	11, // 27: trestle.v1.StreamService.ListStreams:input_type -> trestle.v1.ListStreamsRequest
+	13, // 28: trestle.v1.StreamService.DeleteStream:input_type -> trestle.v1.DeleteStreamRequest
+	15, // 29: trestle.v1.StreamService.SetStreamMode:input_type -> trestle.v1.SetStreamModeRequest
+	17, // 30: trestle.v1.StreamService.PurgeStream:input_type -> trestle.v1.PurgeStreamRequest
+	6,  // 31: trestle.v1.StreamService.CreateStream:output_type -> trestle.v1.CreateStreamResponse
+	8,  // 32: trestle.v1.StreamService.UpdateStream:output_type -> trestle.v1.UpdateStreamResponse
+	10, // 33: trestle.v1.StreamService.GetStream:output_type -> trestle.v1.GetStreamResponse
+	12, // 34: trestle.v1.StreamService.ListStreams:output_type -> trestle.v1.ListStreamsResponse
+	14, // 35: trestle.v1.StreamService.DeleteStream:output_type -> trestle.v1.DeleteStreamResponse
+	16, // 36: trestle.v1.StreamService.SetStreamMode:output_type -> trestle.v1.SetStreamModeResponse
+	18, // 37: trestle.v1.StreamService.PurgeStream:output_type -> trestle.v1.PurgeStreamResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_trestle_v1_stream_service_proto_init() }
@@ -1695,8 +1929,12 @@ func file_trestle_v1_stream_service_proto_init() {
 	}
 	file_trestle_v1_log_proto_init()
 	file_trestle_v1_log_service_proto_init()
-	file_trestle_v1_stream_service_proto_msgTypes[12].OneofWrappers = []any{}
-	file_trestle_v1_stream_service_proto_msgTypes[13].OneofWrappers = []any{
+	file_trestle_v1_stream_service_proto_msgTypes[12].OneofWrappers = []any{
+		(*PurgeStreamRequest_Offset)(nil),
+		(*PurgeStreamRequest_Time)(nil),
+	}
+	file_trestle_v1_stream_service_proto_msgTypes[15].OneofWrappers = []any{}
+	file_trestle_v1_stream_service_proto_msgTypes[16].OneofWrappers = []any{
 		(*PartitionBy_Subject)(nil),
 		(*PartitionBy_Token)(nil),
 		(*PartitionBy_Header)(nil),
@@ -1707,7 +1945,7 @@ func file_trestle_v1_stream_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trestle_v1_stream_service_proto_rawDesc), len(file_trestle_v1_stream_service_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   17,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

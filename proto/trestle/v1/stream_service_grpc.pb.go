@@ -25,6 +25,7 @@ const (
 	StreamService_ListStreams_FullMethodName   = "/trestle.v1.StreamService/ListStreams"
 	StreamService_DeleteStream_FullMethodName  = "/trestle.v1.StreamService/DeleteStream"
 	StreamService_SetStreamMode_FullMethodName = "/trestle.v1.StreamService/SetStreamMode"
+	StreamService_PurgeStream_FullMethodName   = "/trestle.v1.StreamService/PurgeStream"
 )
 
 // StreamServiceClient is the client API for StreamService service.
@@ -40,9 +41,12 @@ type StreamServiceClient interface {
 	GetStream(ctx context.Context, in *GetStreamRequest, opts ...grpc.CallOption) (*GetStreamResponse, error)
 	// ListStreams answers in the order of names.
 	ListStreams(ctx context.Context, in *ListStreamsRequest, opts ...grpc.CallOption) (*ListStreamsResponse, error)
-	// DeleteStream frees the name at once; the data stay in trash for an hour.
+	// DeleteStream frees the name at once; the data stay in trash for an hour, or until the disk is full.
 	DeleteStream(ctx context.Context, in *DeleteStreamRequest, opts ...grpc.CallOption) (*DeleteStreamResponse, error)
 	SetStreamMode(ctx context.Context, in *SetStreamModeRequest, opts ...grpc.CallOption) (*SetStreamModeResponse, error)
+	// PurgeStream takes the oldest records of a stream away, for good: when it answers they are not read again, also after a
+	// crash. Offsets go on from where they were. Segments that lie below as a whole leave the disk at once.
+	PurgeStream(ctx context.Context, in *PurgeStreamRequest, opts ...grpc.CallOption) (*PurgeStreamResponse, error)
 }
 
 type streamServiceClient struct {
@@ -113,6 +117,16 @@ func (c *streamServiceClient) SetStreamMode(ctx context.Context, in *SetStreamMo
 	return out, nil
 }
 
+func (c *streamServiceClient) PurgeStream(ctx context.Context, in *PurgeStreamRequest, opts ...grpc.CallOption) (*PurgeStreamResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PurgeStreamResponse)
+	err := c.cc.Invoke(ctx, StreamService_PurgeStream_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StreamServiceServer is the server API for StreamService service.
 // All implementations must embed UnimplementedStreamServiceServer
 // for forward compatibility.
@@ -126,9 +140,12 @@ type StreamServiceServer interface {
 	GetStream(context.Context, *GetStreamRequest) (*GetStreamResponse, error)
 	// ListStreams answers in the order of names.
 	ListStreams(context.Context, *ListStreamsRequest) (*ListStreamsResponse, error)
-	// DeleteStream frees the name at once; the data stay in trash for an hour.
+	// DeleteStream frees the name at once; the data stay in trash for an hour, or until the disk is full.
 	DeleteStream(context.Context, *DeleteStreamRequest) (*DeleteStreamResponse, error)
 	SetStreamMode(context.Context, *SetStreamModeRequest) (*SetStreamModeResponse, error)
+	// PurgeStream takes the oldest records of a stream away, for good: when it answers they are not read again, also after a
+	// crash. Offsets go on from where they were. Segments that lie below as a whole leave the disk at once.
+	PurgeStream(context.Context, *PurgeStreamRequest) (*PurgeStreamResponse, error)
 	mustEmbedUnimplementedStreamServiceServer()
 }
 
@@ -156,6 +173,9 @@ func (UnimplementedStreamServiceServer) DeleteStream(context.Context, *DeleteStr
 }
 func (UnimplementedStreamServiceServer) SetStreamMode(context.Context, *SetStreamModeRequest) (*SetStreamModeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetStreamMode not implemented")
+}
+func (UnimplementedStreamServiceServer) PurgeStream(context.Context, *PurgeStreamRequest) (*PurgeStreamResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PurgeStream not implemented")
 }
 func (UnimplementedStreamServiceServer) mustEmbedUnimplementedStreamServiceServer() {}
 func (UnimplementedStreamServiceServer) testEmbeddedByValue()                       {}
@@ -286,6 +306,24 @@ func _StreamService_SetStreamMode_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StreamService_PurgeStream_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PurgeStreamRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamServiceServer).PurgeStream(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StreamService_PurgeStream_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamServiceServer).PurgeStream(ctx, req.(*PurgeStreamRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StreamService_ServiceDesc is the grpc.ServiceDesc for StreamService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -316,6 +354,10 @@ var StreamService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetStreamMode",
 			Handler:    _StreamService_SetStreamMode_Handler,
+		},
+		{
+			MethodName: "PurgeStream",
+			Handler:    _StreamService_PurgeStream_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -32,7 +33,7 @@ type ask struct {
 
 // asked is what the message that r was read from asks for; nil: nothing. Only a literal subject that is not NATS's own is
 // ever answered (protocol.md 2.11).
-func (r *recorder) asked(msg *nats.Msg, s *Settings, now int64) *ask {
+func (r *recorder) asked(msg *message, s *Settings) *ask {
 	switch {
 	case r.enveloped && len(r.message.AckInbox) > 0:
 		inbox := string(r.message.AckInbox)
@@ -40,32 +41,36 @@ func (r *recorder) asked(msg *nats.Msg, s *Settings, now int64) *ask {
 			return nil
 		}
 		return &ask{
-			subject: msg.Subject, received: now, inbox: inbox,
+			subject: string(msg.subject), received: time.Now().UnixNano(), inbox: inbox,
 			correlation: bytes.Clone(r.message.CorrelationID), policy: r.message.AckPolicy,
 		}
-	case s.PubAck && msg.Reply != "" && answerable(msg.Reply):
-		return &ask{subject: msg.Subject, received: now, reply: msg.Reply}
+	case s.PubAck && len(msg.reply) > 0:
+		reply := string(msg.reply)
+		if !answerable(reply) {
+			return nil
+		}
+		return &ask{subject: string(msg.subject), received: time.Now().UnixNano(), reply: reply}
 	}
 	return nil
 }
 
 // expectation is the offset that the message must get, on a stream that heeds such wishes: nil if any will do. It is judged
 // where the message is appended (protocol.md 2.5). An envelope's wish counts on streams with ExpectedOffsets alone.
-func (r *recorder) expectation(msg *nats.Msg, s *Settings) (*int64, *refusal) {
+func (r *recorder) expectation(msg *message, header nats.Header, s *Settings) (*int64, *refusal) {
 	if r.enveloped && s.ExpectedOffsets {
 		if offset, ok := r.message.Expect.Offset(); ok && !mutant("capture-expectation-ignored") {
 			return &offset, nil
 		}
 	}
-	if !s.PubAck || len(msg.Header) == 0 {
+	if !s.PubAck || len(header) == 0 {
 		return nil, nil
 	}
-	if msg.Reply != "" { // who does not ask for an answer could not be told: what came is stored
-		if why := refuseWishes(msg.Header); why != nil {
+	if len(msg.reply) > 0 { // who does not ask for an answer could not be told: what came is stored
+		if why := refuseWishes(header); why != nil {
 			return nil, why
 		}
 	}
-	return jetStreamExpectation(msg.Header, s.Stream)
+	return jetStreamExpectation(header, s.Stream)
 }
 
 // refuseWishes refuses what a publisher asks JetStream to do with a message and what is not done here. Nobody is to believe

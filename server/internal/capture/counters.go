@@ -15,15 +15,14 @@ type Counters struct {
 	ForgedMarkers  uint64 // markers of a fan-out that did not verify
 	BadHeaders     uint64 // messages whose headers could not be read
 	Unrouted       uint64 // messages for a partition that is not captured here
-	NATSDropped    uint64 // messages that the NATS client dropped
 	Disconnects    uint64 // times that the connection was lost
 	PendingBytes   uint64 // received and not captured yet, as of now: the only one that shrinks
 	PendingAnswers uint64 // answers not sent yet, as of now, and this one
 }
 
 type counters struct {
-	captured, envelopes, refused, tooLarge, acked, nacked, acksDropped     atomic.Uint64
-	fanoutHeard, forgedMarkers, badHeaders, unrouted, dropped, disconnects atomic.Uint64
+	captured, envelopes, refused, tooLarge, acked, nacked, acksDropped atomic.Uint64
+	fanoutHeard, forgedMarkers, badHeaders, unrouted, disconnects      atomic.Uint64
 }
 
 // Counters as of now.
@@ -33,7 +32,7 @@ func (s *Source) Counters() Counters {
 		Captured: c.captured.Load(), Envelopes: c.envelopes.Load(), Refused: c.refused.Load(), TooLarge: c.tooLarge.Load(),
 		Acked: c.acked.Load(), Nacked: c.nacked.Load(), AcksDropped: c.acksDropped.Load(),
 		FanoutHeard: c.fanoutHeard.Load(), ForgedMarkers: c.forgedMarkers.Load(), BadHeaders: c.badHeaders.Load(),
-		Unrouted: c.unrouted.Load(), NATSDropped: c.dropped.Load(), Disconnects: c.disconnects.Load(),
+		Unrouted: c.unrouted.Load(), Disconnects: c.disconnects.Load(),
 		PendingBytes: uint64(s.pending()), PendingAnswers: uint64(s.answers.waiting()),
 	}
 }

@@ -2,11 +2,10 @@ package capture
 
 import (
 	"bytes"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/trestlehq/trestle/envelope"
 	"github.com/trestlehq/trestle/proto/batch"
@@ -29,13 +28,14 @@ func FuzzRecord(f *testing.F) {
 	f.Add("orders", "r", "Nats-Expected-Last-Sequence:4\nNats-Expected-Stream:s", frame)
 	f.Add("o", "$x", "Trestle-Key:aw==\nTrestle-Tombstone:1\nTrestle-Origin:v1 x", []byte("\xB9\x0E\x43\xB4\x00\xFF\x00\x00"))
 	f.Fuzz(func(t *testing.T, subject, reply, headers string, payload []byte) {
-		msg := &nats.Msg{Subject: subject, Reply: reply, Data: payload, Header: headersOf(headers)}
+		msg := &message{subject: []byte(subject), reply: []byte(reply), data: payload, header: blockOf(headers)}
+		header := (&Source{config: Config{Logger: slog.New(slog.DiscardHandler)}}).headerOf(msg)
 		var r, twin recorder
-		stored := batch.AppendRecord(nil, r.of(msg, false))
-		if again := batch.AppendRecord(nil, r.of(msg, false)); !bytes.Equal(stored, again) {
+		stored := batch.AppendRecord(nil, r.of(msg, header, false))
+		if again := batch.AppendRecord(nil, r.of(msg, header, false)); !bytes.Equal(stored, again) {
 			t.Fatalf("first %q, then %q", stored, again)
 		}
-		if other := batch.AppendRecord(nil, twin.of(msg, false)); !bytes.Equal(stored, other) {
+		if other := batch.AppendRecord(nil, twin.of(msg, header, false)); !bytes.Equal(stored, other) {
 			t.Fatalf("here %q, there %q", stored, other)
 		}
 		checkStored(t, stored, &r)
@@ -49,10 +49,10 @@ func FuzzRecord(f *testing.F) {
 			return // NATS has no such message
 		}
 		settings := &Settings{Stream: "s", PubAck: true, ExpectedOffsets: true, MaxMessageBytes: 100}
-		if a := r.asked(msg, settings, 1); a != nil && (strings.HasPrefix(a.inbox+a.reply, "$") || strings.ContainsAny(a.inbox+a.reply, " \r\n") || wild(a.inbox+a.reply)) {
+		if a := r.asked(msg, settings); a != nil && (strings.HasPrefix(a.inbox+a.reply, "$") || strings.ContainsAny(a.inbox+a.reply, " \r\n") || wild(a.inbox+a.reply)) {
 			t.Errorf("%q is answered", a.inbox+a.reply)
 		}
-		_, _ = r.expectation(msg, settings)
+		_, _ = r.expectation(msg, header, settings)
 		_ = refuseSize(&r.record, settings)
 		for _, by := range []Sharing{{Subject: true}, {Token: 2}, {Header: "a"}} {
 			if n := by.partitionOf(&r.record, 3); n < 0 || n > 2 {
@@ -89,15 +89,10 @@ func checkStored(t *testing.T, stored []byte, r *recorder) {
 	}
 }
 
-// headersOf are headers as NATS clients hand them out.
-func headersOf(lines string) nats.Header {
+// blockOf is a header as it is sent, of lines of name:value.
+func blockOf(lines string) []byte {
 	if lines == "" {
 		return nil
 	}
-	h := nats.Header{}
-	for line := range strings.SplitSeq(lines, "\n") {
-		name, value, _ := strings.Cut(line, ":")
-		h[name] = append(h[name], value)
-	}
-	return h
+	return []byte("NATS/1.0\r\n" + strings.ReplaceAll(lines, "\n", "\r\n") + "\r\n\r\n")
 }

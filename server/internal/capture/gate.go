@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,66 +86,6 @@ func (g *gate) close() {
 	g.look.Broadcast()
 }
 
-// dialTimeout bounds a connection attempt.
-const dialTimeout = 2 * time.Second
-
-// keepAlive finds a dead peer in about ten seconds, whether the gate is open or shut.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3}
-
-// Dial makes the gate a dialer of nats.go.
-func (g *gate) Dial(network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}).Dial(network, address)
-	if err != nil {
-		return nil, err
-	}
-	c := &gatedConn{Conn: conn, gate: g}
-	c.heard.Store(g.now().UnixNano())
-	return c, nil
-}
-
-// gatedConn is a connection behind the gate.
-type gatedConn struct {
-	net.Conn
-	gate  *gate
-	heard atomic.Int64 // when something was read last, unix nanoseconds
-	ended sync.Once
-}
-
-// Read waits at the gate first.
-func (c *gatedConn) Read(b []byte) (int, error) {
-	c.gate.pass()
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		now := c.gate.now().UnixNano()
-		c.heard.Store(now)
-		c.gate.read.Store(now)
-	}
-	if err != nil {
-		c.end()
-	}
-	return n, err
-}
-
-func (c *gatedConn) Close() error {
-	c.end()
-	return c.Conn.Close()
-}
-
 // transit is how long a message may be on its way from its publisher to us. One that was published before something else
 // was read may have been lost with the connection.
 const transit = time.Second
-
-// end tells, once, until when everything that was published was read: until shortly before something was read last, or the
-// gate shut.
-func (c *gatedConn) end() {
-	c.ended.Do(func() {
-		until := c.heard.Load()
-		since, held := c.gate.held()
-		if held {
-			until = min(until, since)
-		}
-		if c.gate.onEnd != nil {
-			c.gate.onEnd(until-int64(transit), held)
-		}
-	})
-}

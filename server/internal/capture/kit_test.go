@@ -173,6 +173,8 @@ func (m *memory) CaptureWith(r *batch.Record, c partition.Captured) error {
 	return nil
 }
 
+func (*memory) Full() bool { return false }
+
 func (m *memory) AppendGap(gap batch.Gap) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

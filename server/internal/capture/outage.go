@@ -65,8 +65,7 @@ func (o *outage) end(times uint64) bool {
 	return true
 }
 
-// watch keeps an eye on the connection until ctx ends: it closes outages, asks a silent NATS for a sign of life, and asks
-// nats.go what it dropped.
+// watch keeps an eye on the connection until ctx ends: it closes outages, and asks a silent NATS for a sign of life.
 func (s *Source) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -78,7 +77,6 @@ func (s *Source) watch(ctx context.Context) {
 		case <-ticker.C:
 		case <-s.back:
 		}
-		s.tellDropped()
 		if _, _, open := s.outage.gap(0); open {
 			s.closeOutage(ctx)
 			missed = 0
@@ -134,35 +132,4 @@ func (s *Source) confirm(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return s.conn.FlushWithContext(ctx)
-}
-
-// tellDropped writes gaps for messages that nats.go dropped. The headroom of the channel is there so that it never does.
-func (s *Source) tellDropped() {
-	if !s.slow.Swap(false) {
-		return
-	}
-	for _, r := range s.allRoutes() {
-		s.tellDroppedBy(r)
-	}
-}
-
-func (s *Source) tellDroppedBy(r *route) {
-	now := time.Now().UnixNano()
-	dropped, err := r.sub.Dropped()
-	if err != nil {
-		return // it has ended
-	}
-	s.mu.Lock()
-	n := dropped - r.dropped
-	r.dropped = dropped
-	from := s.droppedFrom
-	s.mu.Unlock()
-	if n <= 0 {
-		return
-	}
-	if mutant("capture-drops-uncounted") {
-		n = 1
-	}
-	s.counters.dropped.Add(uint64(n))
-	r.gaps(batch.Gap{Cause: batch.GapNATSDropped, FromTime: min(from, now), ToTime: now, AtLeast: uint64(n), Counted: !r.target.Shared})
 }

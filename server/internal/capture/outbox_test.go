@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/trestlehq/trestle/proto/batch"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
@@ -72,13 +70,16 @@ func (c *counting) CaptureWith(_ *batch.Record, last partition.Captured) error {
 	return nil
 }
 
+func (*counting) Full() bool { return false }
+
 func (c *counting) AppendGap(batch.Gap) error {
 	c.gaps++
 	return nil
 }
 
-// A message on its way from nats.go to its partition costs no allocation, shared out or not.
+// A message on its way from the connection to its partition costs no allocation, shared out or not.
 func TestTakingAllocatesNothing(t *testing.T) {
+	subject, payload := []byte("orders.eu.42"), make([]byte, 128)
 	for _, shared := range []bool{false, true} {
 		s := &Source{dispatcher: newDispatcher(dropping, DefaultQueuedBytes), config: Config{}}
 		sink, settings := &counting{}, &Live{}
@@ -87,11 +88,21 @@ func TestTakingAllocatesNothing(t *testing.T) {
 		for i := range int32(3) {
 			r.join(&taker{sink: sink, settings: settings, partition: i}, 3)
 		}
-		msg := &nats.Msg{Subject: "orders.eu.42", Data: make([]byte, 128)}
-		if n := testing.AllocsPerRun(10_000, func() { r.take(msg); s.dispatcher.took(msg) }); n > 0 {
+		a := s.dispatcher.arrivals
+		var parcels []*parcel
+		pass := func() {
+			p := a.parcel()
+			p.messages = append(p.messages, message{route: r, subject: subject, data: payload})
+			a.add(p, nil)
+			parcels = a.take(parcels)
+			for _, p := range parcels {
+				s.dispatcher.hand(p)
+			}
+		}
+		if n := testing.AllocsPerRun(10_000, pass); n > 0 {
 			t.Errorf("shared %v: %v allocations per message", shared, n)
 		}
-		if sink.records != 10_001 || sink.gaps != 0 {
+		if sink.records != 10_001 || s.dispatcher.pending() != 0 || sink.gaps != 0 {
 			t.Errorf("%+v", sink)
 		}
 	}
@@ -106,16 +117,16 @@ func TestCrowded(t *testing.T) {
 		sink := &counting{}
 		r := &route{source: &Source{dispatcher: d}}
 		r.join(&taker{sink: sink, settings: &Live{}}, 1)
-		if r.take(&nats.Msg{Subject: "a"}); d.crowded() || sink.last.NoWait {
+		if r.take(&message{subject: []byte("a")}); d.crowded() || sink.last.NoWait {
 			t.Error("crowded from the start")
 		}
-		for range limits.capacity - headroom {
-			d.messages <- &nats.Msg{}
+		for d.pending() < limits.shuts {
+			d.arrivals.add(&parcel{messages: []message{{data: make([]byte, 1<<20)}}}, nil)
 		}
-		if d.crowded() != (limits.drops > 0) || d.pending() < limits.shuts-limits.capacity {
+		if d.crowded() != (limits.drops > 0) {
 			t.Errorf("crowded: %v with %d bytes and limits %+v", d.crowded(), d.pending(), limits)
 		}
-		if r.take(&nats.Msg{Subject: "a"}); sink.last.NoWait != (limits.drops > 0) {
+		if r.take(&message{subject: []byte("a")}); sink.last.NoWait != (limits.drops > 0) {
 			t.Errorf("the partition is told %+v with limits %+v", sink.last, limits)
 		}
 	}

@@ -20,26 +20,20 @@ const BadHeadersName = "Trestle-Bad-Headers"
 type recorder struct {
 	record batch.Record
 	// message is the envelope that the payload is; enveloped says that it is one.
-	message    envelope.Message
-	enveloped  bool
-	badHeaders bool
+	message   envelope.Message
+	enveloped bool
 
-	text  []byte // subject, reply, and the names and values of headers
+	text  []byte // names and values of headers
 	names []string
 }
 
-// of is the record of a message. A payload that is no whole envelope is the value of a plain message, whatever it begins
-// with; so is any payload of a message that is plain. Headers are those of the envelope, then those of NATS by name: NATS clients hand them out as a map. The values of
-// one name keep their order.
-func (r *recorder) of(msg *nats.Msg, plain bool) *batch.Record {
+// of is the record of a message with that header. A payload that is no whole envelope is the value of a plain message, whatever
+// it begins with; so is any payload of a message that is plain. Headers are those of the envelope, then those of NATS by name: the
+// values of one name keep their order.
+func (r *recorder) of(msg *message, header nats.Header, plain bool) *batch.Record {
 	r.text = r.text[:0]
-	r.record = batch.Record{Headers: r.record.Headers[:0]}
-	r.badHeaders = badHeaders(msg)
-	r.grow(msg)
-	r.record.Subject = r.put(msg.Subject)
-	r.record.Reply = r.put(msg.Reply)
-	r.record.Value = msg.Data
-	if r.enveloped = !plain && r.message.Unmarshal(msg.Data) == nil; r.enveloped {
+	r.record = batch.Record{Headers: r.record.Headers[:0], Subject: msg.subject, Reply: msg.reply, Value: msg.data}
+	if r.enveloped = !plain && r.message.Unmarshal(msg.data) == nil; r.enveloped {
 		r.record.Key, r.record.Value = r.message.Key, r.message.Value
 		for _, h := range r.message.Headers {
 			r.record.Headers = append(r.record.Headers, batch.HeaderField{Name: h.Name, Value: h.Value})
@@ -48,19 +42,30 @@ func (r *recorder) of(msg *nats.Msg, plain bool) *batch.Record {
 	if r.record.Value == nil {
 		r.record.Value = []byte{} // an empty value is an empty value
 	}
-	if r.badHeaders {
+	if len(msg.header) == 0 {
+		return &r.record
+	}
+	r.grow(header)
+	if header == nil {
 		r.addHeader(BadHeadersName, "1")
 	}
-	if len(msg.Header) > 0 {
-		r.addHeaders(msg.Header)
-	}
+	r.addHeaders(header)
 	return &r.record
 }
 
-// badHeaders says whether the message had headers that the NATS client could not read: it counts their bytes and drops
-// them.
-func badHeaders(msg *nats.Msg) bool {
-	return msg.Header == nil && msg.Sub != nil && msg.Size() > len(msg.Subject)+len(msg.Reply)+len(msg.Data)
+// headerOf reads the header of a message as NATS clients do; nil: there is none, or it cannot be read.
+func (s *Source) headerOf(msg *message) nats.Header {
+	if len(msg.header) == 0 {
+		return nil
+	}
+	header, err := nats.DecodeHeadersMsg(msg.header)
+	if err != nil {
+		if s.counters.badHeaders.Add(1) == 1 {
+			s.config.Logger.Warn("a message had headers that cannot be read; it is stored without them, as are others from now on", "subject", string(msg.subject))
+		}
+		return nil
+	}
+	return header
 }
 
 func (r *recorder) addHeaders(header nats.Header) {
@@ -104,10 +109,10 @@ func (r *recorder) addHeader(name, value string) {
 	r.record.Headers = append(r.record.Headers, batch.HeaderField{Name: r.put(name), Value: r.put(value)})
 }
 
-// grow makes room in text for all of a message, so that what put returned stays where it is.
-func (r *recorder) grow(msg *nats.Msg) {
-	n := len(msg.Subject) + len(msg.Reply) + len(BadHeadersName) + 1
-	for name, values := range msg.Header {
+// grow makes room in text for all headers, so that what put returned stays where it is.
+func (r *recorder) grow(header nats.Header) {
+	n := len(BadHeadersName) + 1
+	for name, values := range header {
 		for _, value := range values {
 			n += len(name) + len(value)
 		}

@@ -3,6 +3,7 @@ package capture
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
@@ -14,16 +15,20 @@ const markEvery = 16 << 10
 type room struct {
 	limit int
 
+	used atomic.Int64 // changed under mu
+
 	mu    sync.Mutex
-	used  int           // guarded by mu
 	freed chan struct{} // closed when used went down; nil: nobody waits; guarded by mu
 }
 
 // full says whether nothing more fits, and what to wait for then.
 func (r *room) full() (freed <-chan struct{}, full bool) {
+	if r.used.Load() < int64(r.limit) {
+		return nil, false
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.used < r.limit {
+	if r.used.Load() < int64(r.limit) {
 		return nil, false
 	}
 	if r.freed == nil {
@@ -35,14 +40,14 @@ func (r *room) full() (freed <-chan struct{}, full bool) {
 func (r *room) take(bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.used += bytes
+	r.used.Add(int64(bytes))
 }
 
 func (r *room) give(bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.used -= bytes
-	if r.freed != nil && r.used < r.limit {
+	r.used.Add(-int64(bytes))
+	if r.freed != nil && r.used.Load() < int64(r.limit) {
 		close(r.freed)
 		r.freed = nil
 	}
@@ -50,14 +55,15 @@ func (r *room) give(bytes int) {
 
 // bytes that wait.
 func (r *room) bytes() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.used
+	return int(r.used.Load())
 }
 
+// looksAtDisk is how often a wait for room looks whether the disk is full.
+const looksAtDisk = 100 * time.Millisecond
+
 // await waits until there is room, or says false: nobody waits with a NATS that cuts off who does not read, nor for a
-// dispatcher that ends.
-func (d *dispatcher) await() bool {
+// dispatcher that ends. On a full disk what waits frees no room: the record is handed on then, to become part of a gap.
+func (d *dispatcher) await(to *taker) bool {
 	for {
 		freed, full := d.room.full()
 		if !full {
@@ -66,12 +72,31 @@ func (d *dispatcher) await() bool {
 		if d.limits.drops > 0 {
 			return false
 		}
+		if (to.sink.Full() || d.anyFull()) && !mutant("capture-waits-for-a-full-disk") {
+			return true
+		}
+		look := time.NewTimer(looksAtDisk)
 		select {
 		case <-freed:
+		case <-look.C:
 		case <-d.quit:
+			look.Stop()
 			return false
 		}
+		look.Stop()
 	}
+}
+
+// anyFull says whether one of the partitions has found the disk full.
+func (d *dispatcher) anyFull() bool {
+	for _, r := range d.listens.all() {
+		for _, t := range r.takers.Load().list {
+			if t != nil && t.sink.Full() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // unmarked is what one partition was given since it was last asked how far it has come. Only the dispatcher uses it.

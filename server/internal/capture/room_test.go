@@ -17,7 +17,7 @@ import (
 // frozen are partitions of which none stores anything until they thaw.
 type frozen struct {
 	mu             sync.Mutex
-	thawed         bool
+	thawed, full   bool
 	queued, most   int // bytes
 	taken, missing int
 	waiting        []func()
@@ -26,7 +26,7 @@ type frozen struct {
 func (f *frozen) CaptureWith(r *batch.Record, c partition.Captured) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c.NoRoom {
+	if c.NoRoom || f.full {
 		f.missing++
 		if c.OnSettled != nil {
 			c.OnSettled()
@@ -48,6 +48,12 @@ func (f *frozen) CaptureWith(r *batch.Record, c partition.Captured) error {
 }
 
 func (f *frozen) AppendGap(batch.Gap) error { return nil }
+
+func (f *frozen) Full() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.full
+}
 
 func (f *frozen) thaw() {
 	f.mu.Lock()
@@ -109,6 +115,43 @@ func TestRoomOfAllPartitions(t *testing.T) {
 				t.Errorf("%d bytes are still counted", n)
 			}
 		})
+	}
+}
+
+// On a full disk what waits frees no room; so nobody waits for it, and publishers go on (1.11).
+func TestFullDiskHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	const messages, size = 1000, 4 << 10
+	f := &frozen{}
+	s, client := capturing(t, f, 1, 1<<20, slowing)
+	for range messages {
+		if err := client.Publish("orders.0", make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, full := s.dispatcher.room.full(); !full; _, full = s.dispatcher.room.full() {
+		if err := client.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.mu.Lock()
+	f.full = true
+	f.mu.Unlock()
+	for deadline, done := time.Now().Add(10*time.Second), 0; done < messages; {
+		taken, missing, _ := f.counts()
+		if done = taken + missing; time.Now().After(deadline) {
+			t.Fatalf("%d taken and %d missing of %d", taken, missing, messages)
+		}
+		if err := client.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.thaw()
+	if n := s.dispatcher.room.bytes(); n != 0 {
+		t.Errorf("%d bytes are still counted", n)
 	}
 }
 

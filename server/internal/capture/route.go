@@ -21,9 +21,8 @@ type route struct {
 	target  Target // of whoever made it
 	rate    *rate  // of answers, of the whole stream
 	sub     *nats.Subscription
-	ended   chan struct{} // closed when nats.go is done with sub
-	active  int           // takers that are not leaving; guarded by Source.mu
-	dropped int           // messages that nats.go dropped, as far as that was told; guarded by Source.mu
+	sid     int64 // of sub
+	active  int   // takers that are not leaving; guarded by Source.mu
 
 	// takers are replaced, not changed; Source.mu is held for that.
 	takers atomic.Pointer[takers]
@@ -47,40 +46,38 @@ type taker struct {
 }
 
 // take hands a message to the partition that it is for. It is called from the dispatcher alone.
-func (r *route) take(msg *nats.Msg) {
+func (r *route) take(msg *message) {
 	s := r.source
-	if names.Reserved(msg.Subject) {
+	if names.Reserved(msg.subject) {
 		return
 	}
-	origin, fanned := r.origin(msg)
+	header := s.headerOf(msg)
+	origin, fanned := r.origin(msg, header)
 	if fanned && !mutant("capture-own-fanout-stored") && (origin.Stream == r.target.UUID || origin.Group != "" && origin.Group == r.target.Group) {
 		s.counters.fanoutHeard.Add(1)
 		return
 	}
-	rec := s.recorder.of(msg, fanned && !mutant("capture-fanout-unwrapped"))
-	if s.recorder.badHeaders {
-		s.counters.badHeaders.Add(1)
-	}
+	rec := s.recorder.of(msg, header, fanned && !mutant("capture-fanout-unwrapped"))
 	to := r.taker(rec)
 	if to == nil || to.left.Load() {
 		s.counters.unrouted.Add(1)
 		return
 	}
 	settings := to.settings.Now()
-	now := time.Now()
-	a := s.recorder.asked(msg, settings, now.UnixNano())
-	expected, refused := s.recorder.expectation(msg, settings)
+	a := s.recorder.asked(msg, settings)
+	expected, refused := s.recorder.expectation(msg, header, settings)
 	if refused == nil {
 		if refused = refuseSize(rec, settings); refused != nil {
 			s.counters.tooLarge.Add(1)
-			r.gap(to, batch.Gap{Cause: batch.GapTooLarge, FromTime: now.UnixNano(), ToTime: now.UnixNano(), AtLeast: 1, Counted: true})
+			now := time.Now().UnixNano()
+			r.gap(to, batch.Gap{Cause: batch.GapTooLarge, FromTime: now, ToTime: now, AtLeast: 1, Counted: true})
 		}
 	}
 	if refused != nil {
 		r.refuse(to, a, refused)
 		return
 	}
-	captured := partition.Captured{Expected: expected, NoWait: s.dispatcher.crowded(), NoRoom: !s.dispatcher.await()}
+	captured := partition.Captured{Expected: expected, NoWait: s.dispatcher.crowded(), NoRoom: !s.dispatcher.await(to)}
 	if a != nil || expected != nil {
 		captured.OnAck = func(ack partition.Ack, err error) { r.answer(to, a, &ack, err) }
 	}
@@ -90,7 +87,7 @@ func (r *route) take(msg *nats.Msg) {
 			mark.over()
 		}
 		if to.lost.Add(1) == 1 {
-			s.config.Logger.Error("messages are not stored", "stream", settings.Stream, "subject", msg.Subject, "error", err)
+			s.config.Logger.Error("messages are not stored", "stream", settings.Stream, "subject", string(msg.subject), "error", err)
 		}
 		if why := refusalOf(err); why != nil {
 			r.refuse(to, a, why)
@@ -105,16 +102,16 @@ func (r *route) take(msg *nats.Msg) {
 
 // origin says where a message was fanned out from, if it was. A marker that does not verify is an ordinary message's
 // (protocol.md 2.1).
-func (r *route) origin(msg *nats.Msg) (o fanout.Origin, ok bool) {
-	markers := msg.Header[fanout.OriginName]
+func (r *route) origin(msg *message, header nats.Header) (o fanout.Origin, ok bool) {
+	markers := header[fanout.OriginName]
 	if len(markers) == 0 {
 		return fanout.Origin{}, false
 	}
 	var key []byte
-	if keys := msg.Header[fanout.KeyName]; len(keys) > 0 {
+	if keys := header[fanout.KeyName]; len(keys) > 0 {
 		key, _ = base64.StdEncoding.DecodeString(keys[0]) // what is no key does not verify
 	}
-	if o, ok = r.target.Secret.Verify(markers[0], []byte(msg.Subject), key, msg.Data); !ok {
+	if o, ok = r.target.Secret.Verify(markers[0], msg.subject, key, msg.data); !ok {
 		r.source.counters.forgedMarkers.Add(1)
 	}
 	return o, ok

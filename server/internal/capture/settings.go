@@ -16,6 +16,8 @@ type Sink interface {
 	CaptureWith(r *batch.Record, c partition.Captured) error
 	// AppendGap says that messages are missing.
 	AppendGap(gap batch.Gap) error
+	// Full says whether there is no room on the disk, so that records become part of a gap.
+	Full() bool
 }
 
 // Target is what a partition listens on, and how.

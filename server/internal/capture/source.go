@@ -5,11 +5,9 @@ package capture
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,17 +53,16 @@ type Source struct {
 	recorder   recorder // the dispatcher's
 	counters   counters
 	outage     outage
-	back       chan struct{} // the connection may be back
-	slow       atomic.Bool   // nats.go has dropped something
-	closed     chan struct{} // closed when nats.go is done with conn
+	never      chan *nats.Msg // what nats.go would hand on: nothing comes to it
+	back       chan struct{}  // the connection may be back
+	closed     chan struct{}  // closed when nats.go is done with conn
 
 	cancel context.CancelFunc // ends watch
 	tasks  sync.WaitGroup
 	ends   sync.WaitGroup // outgoing, until nats.go is done with it
 
-	mu          sync.Mutex
-	streams     map[uuid.UUID]*streamRoutes
-	droppedFrom int64 // until when nats.go is known to have dropped nothing that was not told, unix nanoseconds
+	mu      sync.Mutex
+	streams map[uuid.UUID]*streamRoutes
 }
 
 // Connect connects to NATS. The connections come back by themselves whenever they break.
@@ -78,13 +75,15 @@ func Connect(ctx context.Context, config Config) (*Source, error) {
 
 func connect(ctx context.Context, config Config, limits backpressure) (*Source, error) {
 	s := &Source{
-		config: config, dispatcher: newDispatcher(limits, cmp.Or(config.QueuedBytes, DefaultQueuedBytes)), back: make(chan struct{}, 1), closed: make(chan struct{}), cancel: func() {},
+		config: config, dispatcher: newDispatcher(limits, cmp.Or(config.QueuedBytes, DefaultQueuedBytes)),
+		never: make(chan *nats.Msg), back: make(chan struct{}, 1), closed: make(chan struct{}), cancel: func() {},
 		streams: map[uuid.UUID]*streamRoutes{},
 	}
 	s.dispatcher.gate.onEnd = s.outage.begin
 	conn, err := s.dial(config.Name, []nats.Option{
 		nats.PingInterval(noPings), // their answers wait behind the gate; watch asks for a sign of life
-		nats.SetCustomDialer(s.dispatcher.gate),
+		nats.SetCustomDialer(newDialer(&config, s.dispatcher)),
+		nats.SkipHostLookup(), // the dialer looks up, and has use for the name
 		nats.ErrorHandler(s.onError),
 		nats.DisconnectErrHandler(s.onDisconnect),
 		nats.ReconnectHandler(s.onReconnect),
@@ -94,7 +93,6 @@ func connect(ctx context.Context, config Config, limits backpressure) (*Source, 
 		return nil, err
 	}
 	s.conn = conn
-	s.dispatcher.conn.Store(conn)
 	s.outage.end(s.outage.times)
 	if err := s.begin(ctx); err != nil {
 		s.Close()
@@ -157,17 +155,6 @@ func (s *Source) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
-	}
-	switch {
-	case errors.Is(err, nats.ErrBadHeaderMsg):
-		s.config.Logger.Warn("a message had headers that cannot be read; it is stored without them", "subject", subject)
-		return
-	case errors.Is(err, nats.ErrSlowConsumer):
-		s.mu.Lock()
-		if !s.slow.Swap(true) {
-			s.droppedFrom = time.Now().Add(-watchEvery).UnixNano()
-		}
-		s.mu.Unlock()
 	}
 	s.config.Logger.Error("nats", "subject", subject, "error", err)
 }

@@ -79,28 +79,25 @@ func (s *Source) sharedRoute(t *Target, subject string) *route {
 	return nil
 }
 
-// makeRoute subscribes. The caller holds mu. The dispatcher waits with the first message until the route is known.
+// makeRoute subscribes. The caller holds mu.
 func (s *Source) makeRoute(t *Target, subject string, first *taker) (*route, error) {
 	stream := s.streams[t.UUID]
 	if stream == nil {
 		stream = &streamRoutes{}
 	}
-	r := &route{source: s, subject: subject, target: *t, rate: &stream.rate, ended: make(chan struct{})}
+	r := &route{source: s, subject: subject, target: *t, rate: &stream.rate}
 	r.join(first, t.Settings.Now().Partitions)
-	d := s.dispatcher
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	s.dispatcher.listens.add(r)
 	var err error
 	if t.Group != "" {
-		r.sub, err = s.conn.ChanQueueSubscribe(subject, t.Group, d.messages)
+		r.sub, err = s.conn.ChanQueueSubscribe(subject, t.Group, s.never)
 	} else {
-		r.sub, err = s.conn.ChanSubscribe(subject, d.messages)
+		r.sub, err = s.conn.ChanSubscribe(subject, s.never)
 	}
 	if err != nil {
+		s.dispatcher.listens.undo(r)
 		return nil, err
 	}
-	r.sub.SetClosedHandler(func(string) { close(r.ended) })
-	d.routes[r.sub] = r
 	stream.routes = append(stream.routes, r)
 	s.streams[t.UUID] = stream
 	return r, nil
@@ -120,17 +117,16 @@ func (sub *Subscription) Drain(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	for _, r := range last {
-		s.tellDroppedBy(r)
 		if err := r.unsubscribe(); err != nil {
 			errs = append(errs, fmt.Errorf("draining %q: %w", r.subject, err))
 		}
 	}
-	if len(last) < len(sub.routes) && s.conn.IsConnected() {
+	if s.conn.IsConnected() {
 		if err := s.confirm(ctx, confirmTimeout); err != nil && s.conn.IsConnected() {
 			errs = append(errs, fmt.Errorf("draining: %w", err))
 		}
 	}
-	errs = append(errs, sub.settle(ctx, last))
+	errs = append(errs, s.dispatcher.passed(ctx))
 	if gap, _, open := s.outage.gap(time.Now().UnixNano()); open && len(sub.routes) > 0 {
 		errs = append(errs, sub.taker.sink.AppendGap(gap))
 	}
@@ -142,31 +138,13 @@ func (sub *Subscription) Drain(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// unsubscribe tells NATS; messages that are under way still come.
+// unsubscribe tells NATS; messages that are under way still come, and NATS has sent them all before it confirms anything.
 func (r *route) unsubscribe() error {
-	end := r.sub.Unsubscribe
-	if r.source.conn.IsConnected() {
-		end = r.sub.Drain
-	}
-	err := end()
+	err := r.sub.Unsubscribe()
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
 		return nil
 	}
 	return err
-}
-
-// settle waits until all that came for the routes is captured.
-func (sub *Subscription) settle(ctx context.Context, ended []*route) error {
-	s := sub.source
-	for _, r := range ended {
-		select {
-		case <-r.ended:
-		case <-s.closed:
-		case <-ctx.Done():
-			return fmt.Errorf("draining: %w", context.Cause(ctx))
-		}
-	}
-	return s.dispatcher.passed(ctx)
 }
 
 // forget lets go of routes that have ended.
@@ -174,14 +152,12 @@ func (sub *Subscription) forget(ended []*route) {
 	s := sub.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dispatcher.mu.Lock()
-	defer s.dispatcher.mu.Unlock()
 	for _, r := range ended {
 		stream := s.streams[r.target.UUID]
 		stream.routes = slices.DeleteFunc(stream.routes, func(other *route) bool { return other == r })
 		if len(stream.routes) == 0 {
 			delete(s.streams, r.target.UUID)
 		}
-		delete(s.dispatcher.routes, r.sub)
+		s.dispatcher.listens.remove(r)
 	}
 }

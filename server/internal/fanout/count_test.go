@@ -1,7 +1,11 @@
 package fanout_test
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"log/slog"
+	"path"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -83,4 +87,55 @@ func TestFanoutCountsManyChunks(t *testing.T) {
 			t.Errorf("counts %+v", got)
 		}
 	})
+}
+
+// Damaged bytes are passed over and counted, and hold up nothing that comes after them.
+func TestFanoutPassesDamage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.NewMem(1)
+		p, epoch := lead(t, disk)
+		var counters fanout.Counters
+		out, _ := startHeld(t, p, epoch, &counters)
+		publish(t, p, record("", "", "0"))
+		synctest.Wait() // it is held
+		publish(t, p, record("", "", "rotten"))
+		publish(t, p, record("", "", "2"))
+		overwrite(t, disk, "rotten", "ripest")
+		close(out.release)
+		synctest.Wait()
+		if got := counters.Now(); len(out.msgs) != 2 || got != (fanout.Counts{Published: 2, Dropped: 1}) {
+			t.Errorf("%d went out; counts %+v", len(out.msgs), got)
+		}
+	})
+}
+
+// overwrite replaces bytes of the log.
+func overwrite(t *testing.T, disk *vfs.Mem, old, with string) {
+	t.Helper()
+	segments, err := disk.ReadDir("/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, segment := range segments {
+		file, err := disk.OpenReadWrite(path.Join("/log", segment.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, err := file.Size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := make([]byte, size)
+		if _, err := file.ReadAt(content, 0); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(content, []byte(old)); at >= 0 {
+			if _, err := file.WriteAt([]byte(with), int64(at)); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("no %q in %v", old, segments)
 }

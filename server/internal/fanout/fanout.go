@@ -121,10 +121,15 @@ func (f *Fanout) run(ctx context.Context, reader *partition.Reader) {
 	defer f.countRest()
 	for ctx.Err() == nil {
 		chunk, err := reader.Next(ctx)
+		var damaged *partition.DamagedError
 		switch {
 		case err == nil:
 			err = f.chunk(&chunk)
 			f.skipTo(reader.NextOffset()) // nothing, unless that failed
+		case errors.As(err, &damaged): // the reader goes on behind it; another one would come across it again
+			f.config.Logger.Error("damaged messages are not fanned out", "stream", f.config.Stream, "partition", f.config.Number, "error", err)
+			f.skipTo(damaged.NextGood)
+			continue
 		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, partition.ErrClosed):
 			return
 		}

@@ -18,11 +18,17 @@ func (w *world) fill(name string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.preallocate(name, space.FreeBytes)
+}
+
+// preallocate makes a file of that size.
+func (w *world) preallocate(name string, bytes int64) {
+	w.t.Helper()
 	file, err := w.disk.Create(name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := errors.Join(file.Preallocate(0, space.FreeBytes), file.Close()); err != nil {
+	if err := errors.Join(file.Preallocate(0, bytes), file.Close()); err != nil {
 		w.t.Fatal(err)
 	}
 }

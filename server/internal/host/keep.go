@@ -7,6 +7,7 @@ import (
 
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/commitlog/vfs"
+	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
 const (
@@ -15,6 +16,8 @@ const (
 	// emptyTrash is how often the trash is looked through, and trashAge how long something stays in it.
 	emptyTrash = time.Minute
 	trashAge   = time.Hour
+	// leastTrashAge ends the halving of ages on a full disk: what is younger goes as one.
+	leastTrashAge = time.Minute
 	// restFiles is how often files that were not used since the last time are closed.
 	restFiles = 15 * time.Second
 )
@@ -34,7 +37,7 @@ func (h *Host) keep(ctx context.Context) {
 				h.config.Logger.Error("files were not closed in order", "error", err)
 			}
 		case <-minute.C:
-			h.emptyTrash()
+			h.emptyTrash(trashAge)
 		case <-ctx.Done():
 			return
 		}
@@ -46,6 +49,7 @@ func (h *Host) keep(ctx context.Context) {
 func (h *Host) tick() {
 	now := h.config.Now()
 	h.disk.look()
+	h.clearTrash()
 	h.tickBallast()
 	for _, runs := range h.allRunning() {
 		runs.partition.Tick(now)
@@ -70,8 +74,27 @@ func (h *Host) allRunning() []running {
 	return all
 }
 
-func (h *Host) emptyTrash() {
-	removed, err := commitlog.EmptyTrash(h.config.Folder.fs, h.config.Folder.trashDir(), h.config.Now().Add(-trashAge))
+// clearTrash frees a disk on which nothing more is taken in of what was deleted, though not an hour ago: the older half of
+// the hour first, then the older half of what is left, and so on, until there is room.
+func (h *Host) clearTrash() {
+	for age := trashAge / 2; ; age /= 2 {
+		space, err := h.disk.space()
+		if err != nil || partition.Guard(space) == nil {
+			return
+		}
+		if age < leastTrashAge {
+			h.emptyTrash(0)
+			h.disk.look()
+			return
+		}
+		h.emptyTrash(age)
+		h.disk.look()
+	}
+}
+
+// emptyTrash removes what was deleted that long ago, or longer.
+func (h *Host) emptyTrash(age time.Duration) {
+	removed, err := commitlog.EmptyTrash(h.config.Folder.fs, h.config.Folder.trashDir(), h.config.Now().Add(-age))
 	if err != nil {
 		h.config.Logger.Error("the trash was not emptied", "error", err)
 	}

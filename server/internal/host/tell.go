@@ -2,6 +2,7 @@ package host
 
 import (
 	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
 // fullTeller logs that the disk of the stream is full, and that it no longer is.
@@ -9,7 +10,7 @@ func (h *Host) fullTeller(stream string) func(error) {
 	log := h.config.Logger.With("stream", stream)
 	return func(err error) {
 		if err != nil {
-			log.Error("the disk is full: publishes are refused and captured messages become gaps; make room", "error", err)
+			log.Error("the disk is full: publishes are refused and captured messages become gaps; "+partition.MakeRoom, "error", err)
 			return
 		}
 		log.Info("there is room on the disk again")

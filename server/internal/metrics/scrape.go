@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/trestlehq/trestle/server/internal/capture"
+	"github.com/trestlehq/trestle/server/internal/fanout"
 	"github.com/trestlehq/trestle/server/internal/host"
 )
 
@@ -13,7 +14,10 @@ const MaxStreams = 500
 
 // Sources are asked at each scrape.
 type Sources struct {
-	Host    interface{ Measure() host.Measures }
+	Host interface {
+		Measure() host.Measures
+		FanoutCounts() fanout.Counts
+	}
 	Capture interface{ Counters() capture.Counters }
 	// Leading says whether this broker leads the metadata, Applied how far the metadata is applied here.
 	Leading func() bool
@@ -87,10 +91,19 @@ func captureSeries() []series[capture.Counters] {
 		counter("nats_fanout_heard_total", "Fanned out messages that came back to their stream, and were dropped.", func(c *m) float64 { return float64(c.FanoutHeard) }),
 		counter("nats_forged_markers_total", "Markers of a fan-out that did not verify.", func(c *m) float64 { return float64(c.ForgedMarkers) }),
 		counter("nats_bad_headers_total", "NATS messages whose headers could not be read.", func(c *m) float64 { return float64(c.BadHeaders) }),
-		counter("nats_dropped_total", "Messages that the NATS client dropped.", func(c *m) float64 { return float64(c.NATSDropped) }),
 		counter("nats_disconnects_total", "Times that the connection to NATS was lost.", func(c *m) float64 { return float64(c.Disconnects) }),
 		gauge("nats_pending_bytes", "Bytes that were received from NATS and not captured yet.", func(c *m) float64 { return float64(c.PendingBytes) }),
 		gauge("nats_pending_acks", "Answers that were not sent to NATS yet.", func(c *m) float64 { return float64(c.PendingAnswers) }),
+	}
+}
+
+func fanoutSeries() []series[fanout.Counts] {
+	type m = fanout.Counts
+	return []series[m]{
+		counter("fanout_messages_total", "Messages that were fanned out to NATS.", func(c *m) float64 { return float64(c.Published) }),
+		counter("fanout_dropped_total", "Messages that were to be fanned out and were not: NATS was away or too slow, the fan-out ended, or they are damaged.", func(c *m) float64 { return float64(c.Dropped) }),
+		counter("fanout_without_subject_total", "Messages that no subject was there for.", func(c *m) float64 { return float64(c.WithoutSubject) }),
+		counter("fanout_dropped_headers_total", "Headers of fanned out messages that NATS cannot carry.", func(c *m) float64 { return float64(c.DroppedHeaders) }),
 	}
 }
 
@@ -118,6 +131,8 @@ func (s *scrape) Collect(to chan<- prometheus.Metric) {
 	measured, counted := s.sources.Host.Measure(), s.sources.Capture.Counters()
 	send(to, hostSeries(), &measured)
 	send(to, captureSeries(), &counted)
+	fanned := s.sources.Host.FanoutCounts()
+	send(to, fanoutSeries(), &fanned)
 	send(to, brokerSeries(), &s.sources)
 	descriptions := streamSeries()
 	for _, stream := range bounded(measured.Streams) {

@@ -8,12 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/trestlehq/trestle/server/internal/capture"
+	"github.com/trestlehq/trestle/server/internal/fanout"
 	"github.com/trestlehq/trestle/server/internal/host"
 )
 
 type measures host.Measures
 
 func (m measures) Measure() host.Measures { return host.Measures(m) }
+
+func (m measures) FanoutCounts() fanout.Counts { return fanout.Counts{} }
 
 type counters capture.Counters
 

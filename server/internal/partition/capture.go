@@ -92,6 +92,13 @@ func (p *Partition) capturesLocked() error {
 	return p.mode.refusal()
 }
 
+// Full says whether captured records become part of a gap, because the disk has no room for them.
+func (p *Partition) Full() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.missingLocked() != nil
+}
+
 // missingLocked says why a captured message is to become part of a gap, if it is.
 func (p *Partition) missingLocked() error {
 	if p.config.Space == nil {

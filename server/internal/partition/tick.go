@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/commitlog/vfs"
 )
 
 // compactEvery is how often a log is looked through for what compaction could remove.
@@ -19,8 +20,11 @@ const guardPercent = 95
 type DiskGuardError struct{ TotalBytes, FreeBytes int64 }
 
 func (e *DiskGuardError) Error() string {
-	return fmt.Sprintf("%d of %d bytes of the disk are free, less than %d %%; make room", e.FreeBytes, e.TotalBytes, 100-guardPercent)
+	return fmt.Sprintf("%d of %d bytes of the disk are free, less than %d %%; %s", e.FreeBytes, e.TotalBytes, 100-guardPercent, MakeRoom)
 }
+
+// MakeRoom says what makes room on a full disk.
+const MakeRoom = "make room with `trestle stream rm` or `stream purge`, which free the disk at once, or let streams retain less with `stream edit`"
 
 // Is makes it a commitlog.ErrFull.
 func (e *DiskGuardError) Is(target error) bool { return target == commitlog.ErrFull }
@@ -73,6 +77,11 @@ func (p *Partition) askGuard() error {
 		p.problem(fmt.Errorf("asking for the space on the disk: %w", err))
 		return nil
 	}
+	return Guard(space)
+}
+
+// Guard says why nothing is taken in on a disk with that space: a *DiskGuardError; nil: everything is.
+func Guard(space vfs.Space) error {
 	if space.TotalBytes > 0 && float64(space.FreeBytes) <= float64(space.TotalBytes)*(100-guardPercent)/100 {
 		return &DiskGuardError{TotalBytes: space.TotalBytes, FreeBytes: space.FreeBytes}
 	}

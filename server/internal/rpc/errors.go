@@ -92,7 +92,7 @@ func classify(err error) mapping {
 		{partition.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY", ""},
 		{partition.ErrTooManyInFlight, codes.ResourceExhausted, "TOO_MANY_IN_FLIGHT", ""},
 		{partition.ErrCompacted, codes.OutOfRange, "OFFSET_GONE", ""},
-		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL", "the disk of the broker is full; make room there and publish again"},
+		{commitlog.ErrFull, codes.ResourceExhausted, "DISK_FULL", "the disk of the broker is full; " + partition.MakeRoom},
 		{commitlog.ErrReadOnly, codes.FailedPrecondition, "READ_ONLY", ""},
 		{commitlog.ErrNewer, codes.Unimplemented, "UNIMPLEMENTED", "the partition was written by a later version of the broker; run that version"},
 		{commitlog.ErrNoCodec, codes.Unimplemented, "UNIMPLEMENTED", ""},

@@ -183,6 +183,7 @@ func (l *ledger) tapPublish(ctx context.Context, call *tap.Info) (context.Contex
 	return ctx, nil
 }
 
-// maxRequestBytes is the largest request that is read: one with the largest message that a stream can be made for, and room
-// for names and numbers.
-const maxRequestBytes = host.MaxMessageBytes + 1<<20
+// maxRequestBytes is the largest request that is read. It is twice the largest message that a stream can be made for, so that
+// of one that is too large the service says so, with a reason, and a PublishStream goes on. What is larger still nobody holds in
+// memory: gRPC refuses it by its length.
+const maxRequestBytes = 2 * host.MaxMessageBytes

@@ -76,7 +76,7 @@ func TestPublishesAreCountedBeforeTheyArrive(t *testing.T) {
 	}
 }
 
-// A request is no larger than the largest message that a stream can be made for, with room for its names.
+// A request is no larger than twice the largest message that a stream can be made for.
 func TestLargestRequest(t *testing.T) {
 	t.Parallel()
 	conn := serveLimited(t, Limits{})

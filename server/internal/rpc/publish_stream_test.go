@@ -125,6 +125,35 @@ func TestPublishStreamRefusals(t *testing.T) {
 	}
 }
 
+// A message that is too large is refused with a reason, and the stream goes on behind it.
+func TestPublishStreamTooLarge(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	k.create(t, "s")
+	stream := k.publishStream(t)
+	large := string(make([]byte, 10<<20))
+	for i, batch := range []*trestlev1.PublishRequest{
+		request("s", "a"), request("s", large), request("s", "a", large), request("s", "b"),
+	} {
+		send(t, stream, uint64(i), batch)
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	answers, err := answersOf(t, stream)
+	if err != nil {
+		t.Error(err)
+	}
+	for id, want := range map[uint64]string{0: "", 1: "TOO_LARGE", 2: "TOO_LARGE", 3: ""} {
+		if got := answers[id].GetError(); answers[id] == nil || got.GetReason() != want || got.GetOutcomeUnknown() {
+			t.Errorf("batch %d: got %v, want %q", id, answers[id], want)
+		}
+	}
+	if answers[3].GetAck().GetBaseOffset() != 1 || len(answers) != 4 {
+		t.Errorf("got %v, and %d answers", answers[3], len(answers))
+	}
+}
+
 // A broker that stops answers what it has, says so, and does not wait for the client.
 func TestPublishStreamEndsWithTheBroker(t *testing.T) {
 	t.Parallel()

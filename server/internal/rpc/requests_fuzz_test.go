@@ -192,6 +192,7 @@ func extremes() (all []proto.Message) {
 				&trestlev1.SetCursorRequest{Cursor: &trestlev1.Cursor{Id: "c", Stream: name, Partition: partition, NextOffset: n, LeaderEpoch: uint64(n)}},
 				&trestlev1.ListStreamsRequest{Glob: name, PageSize: partition, PageToken: name},
 				&trestlev1.SetStreamModeRequest{Name: name, Mode: trestlev1.Mode(partition), Partitions: []int32{partition}},
+				&trestlev1.PurgeStreamRequest{Name: name, Partitions: []int32{partition}, To: &trestlev1.PurgeStreamRequest_Offset{Offset: int64(partition)}},
 				&trestlev1.WatchMetadataRequest{Revision: uint64(n)},
 				config(name, n),
 			)

@@ -26,6 +26,8 @@ type Streams interface {
 	Update(ctx context.Context, config *trestlev1.StreamConfig, revision uint64) (*trestlev1.StreamState, error)
 	Delete(ctx context.Context, name string) error
 	SetMode(ctx context.Context, name string, mode trestlev1.Mode, partitions []int32) (*trestlev1.StreamState, error)
+	// Purge takes the records below the place away, for good; no partitions: in all.
+	Purge(name string, partitions []int32, to partition.Place) ([]*trestlev1.PurgedPartition, error)
 	// Get returns the stream of that name.
 	Get(name string) (metadata.Stream, error)
 	Describe(name string) (*trestlev1.StreamState, error)

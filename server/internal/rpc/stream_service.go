@@ -3,9 +3,11 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"math"
 
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 	"github.com/trestlehq/trestle/server/internal/host"
+	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
 // Sizes of a page of a list.
@@ -52,6 +54,25 @@ func (s *streamService) SetStreamMode(ctx context.Context, req *trestlev1.SetStr
 		return nil, toStatus(err)
 	}
 	return &trestlev1.SetStreamModeResponse{Stream: stream}, nil
+}
+
+// PurgeStream takes the oldest records of a stream away.
+func (s *streamService) PurgeStream(_ context.Context, req *trestlev1.PurgeStreamRequest) (*trestlev1.PurgeStreamResponse, error) {
+	to := partition.Place{Kind: partition.AtEnd}
+	switch at := req.GetTo().(type) {
+	case *trestlev1.PurgeStreamRequest_Offset:
+		if at.Offset < 0 {
+			return nil, toStatus(&host.InvalidError{Field: "offset", Problem: fmt.Sprintf("is %d; offsets begin at 0", at.Offset)})
+		}
+		to = partition.Place{Kind: partition.AtOffset, Offset: at.Offset}
+	case *trestlev1.PurgeStreamRequest_Time:
+		to = partition.Place{Kind: partition.AtTime, Time: min(max(at.Time, 0), math.MaxInt64-1)}
+	}
+	purged, err := s.streams.Purge(req.GetName(), req.GetPartitions(), to)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &trestlev1.PurgeStreamResponse{Partitions: purged}, nil
 }
 
 // GetStream describes a stream.

@@ -44,30 +44,44 @@ func TestBurst(t *testing.T) {
 
 // broker is a server in a process of its own, and NATS, embedded or external.
 type broker struct {
-	t      *testing.T
-	server *servertest.Server
-	client *client.Client
+	t       *testing.T
+	program string
+	server  *servertest.Server
+	client  *client.Client
 }
 
 func newBroker(t *testing.T, program string, external bool) *broker {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), readyLimit)
-	defer cancel()
 	var flags []string
 	if external {
 		flags = []string{"--nats", startNATS(t)}
 	}
-	s, err := servertest.Launch(ctx, program, t.TempDir(), flags...)
-	if err != nil {
+	return launch(t, program, t.TempDir(), flags...)
+}
+
+// launch starts a server on a folder.
+func launch(t *testing.T, program, dataDir string, flags ...string) *broker {
+	t.Helper()
+	b := &broker{t: t, program: program}
+	b.start(t.Context(), dataDir, flags...)
+	var err error
+	if b.client, err = client.Connect(t.Context(), b.server.GRPC); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Kill)
-	c, err := client.Connect(ctx, s.GRPC)
+	t.Cleanup(func() { _ = b.client.Close() })
+	return b
+}
+
+func (b *broker) start(ctx context.Context, dataDir string, flags ...string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	s, err := servertest.Launch(ctx, b.program, dataDir, flags...)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	return &broker{t: t, server: s, client: c}
+	b.t.Cleanup(s.Kill)
+	b.server = s
 }
 
 // core is how many messages a second a core NATS subscriber gets, which is this process.

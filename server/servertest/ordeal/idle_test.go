@@ -2,22 +2,17 @@ package ordeal
 
 import (
 	"context"
-	"encoding/binary"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/trestlehq/trestle/client"
-	"github.com/trestlehq/trestle/envelope"
 	"github.com/trestlehq/trestle/server/servertest"
 )
 
@@ -25,14 +20,14 @@ var (
 	idleStreams = flag.Int("streams", 30, "how many streams a broker of many has, of partitionsEach partitions")
 	idleTime    = flag.Duration("idle", time.Second, "how long it is watched while nothing happens")
 	ackTime     = flag.Duration("acks", time.Second, "how long it is published to then")
+	// perPartition is 10, as in what a broker is to show.
+	perPartition = flag.Int("rate", 10, "how many messages a second each partition gets")
 )
 
 const (
 	partitionsEach = 5
 	// creators create streams at once.
 	creators = 16
-	// perPartition is how many messages a second each partition gets.
-	perPartition = 10
 	// resting is after how long a partition that does nothing holds no descriptor any more.
 	resting = 35 * time.Second
 	// sparse is how many goroutines and descriptors a broker may have, besides one goroutine a partition (protocol.md 1.8).
@@ -57,7 +52,7 @@ func TestManyPartitions(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatal(ctx.Err())
 	}
-	after, goroutines := inspect(t, b.server.PID()), b.goroutines(ctx)
+	after, goroutines := inspect(t, b.server.PID()), int(b.metric(ctx, "go_goroutines"))
 	t.Logf("%d idle partitions: %s resident (%s with none), %d goroutines, %d descriptors, %.1f %% of a core",
 		partitions, mebibytes(after.residentBytes), mebibytes(empty.residentBytes), goroutines, after.files,
 		100*(after.cpu-before.cpu).Seconds()/idleTime.Seconds())
@@ -68,13 +63,27 @@ func TestManyPartitions(t *testing.T) {
 		t.Errorf("%d descriptors for %d idle partitions, want none (protocol.md 1.8)", after.files, partitions)
 	}
 
-	waits := b.ackMany(ctx)
-	slices.Sort(waits)
-	at := func(part float64) time.Duration {
-		return waits[int(part*float64(len(waits)-1))].Round(10 * time.Microsecond)
+	b.loadMany(ctx, partitions)
+}
+
+// loadMany publishes to all partitions and says how long durable acks take, and what that costs.
+func (b *broker) loadMany(ctx context.Context, partitions int) {
+	b.t.Helper()
+	rate := float64(*perPartition * partitions)
+	before, synced := inspect(b.t, b.server.PID()), b.metric(ctx, "trestle_sync_seconds_count")
+	done, err := b.publishScheduled(ctx, partitions, rate, *ackTime)
+	if err != nil {
+		b.t.Fatalf("%v; the server's log ends:\n%s", err, b.server.Log())
 	}
-	t.Logf("%d partitions, %d messages/s each, %d durable acks of policy ALL: p50 %v, p90 %v, p99 %v, p99.9 %v, worst %v",
-		partitions, perPartition, len(waits), at(.5), at(.9), at(.99), at(.999), at(1))
+	after := inspect(b.t, b.server.PID())
+	syncs := (b.metric(ctx, "trestle_sync_seconds_count") - synced) / done.took.Seconds()
+	b.t.Logf("%d partitions, %d messages/s each for %v, %d durable acks of policy ALL: p50 %v, p99 %v, p99.9 %v, worst %v (publishers at most %v late); "+
+		"%.0f acks/s, %.0f fdatasyncs/s, %.0f %% of a core, peak memory of the server %s",
+		partitions, *perPartition, *ackTime, len(done.waits), done.at(.5), done.at(.99), done.at(.999), done.at(1), done.late.Round(time.Millisecond),
+		float64(len(done.waits))/done.took.Seconds(), syncs, 100*(after.cpu-before.cpu).Seconds()/done.took.Seconds(), mebibytes(after.peakBytes))
+	if want := int(ackTime.Seconds() * rate); len(done.waits) != want {
+		b.t.Errorf("%d messages were acknowledged of %d", len(done.waits), want)
+	}
 }
 
 func (b *broker) createMany(ctx context.Context) {
@@ -107,8 +116,8 @@ func (b *broker) createMany(ctx context.Context) {
 	}
 }
 
-// goroutines of the server, as its metrics say.
-func (b *broker) goroutines(ctx context.Context) int {
+// metric is a number that the server says of itself.
+func (b *broker) metric(ctx context.Context, name string) float64 {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.server.HTTP+"/metrics", nil)
 	if err != nil {
@@ -123,89 +132,13 @@ func (b *broker) goroutines(ctx context.Context) int {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	found := regexp.MustCompile(`(?m)^go_goroutines (\d+)$`).FindSubmatch(text)
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindSubmatch(text)
 	if found == nil {
-		b.t.Fatalf("no goroutines in\n%s", text)
+		b.t.Fatalf("no %s in\n%s", name, text)
 	}
-	n, err := strconv.Atoi(string(found[1]))
+	n, err := strconv.ParseFloat(string(found[1]), 64)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return n
-}
-
-// ackMany publishes to all partitions in turn, at an even pace that does not wait for acks, and returns how long each
-// message waited for its ack.
-func (b *broker) ackMany(ctx context.Context) []time.Duration {
-	b.t.Helper()
-	c, err := nats.Connect(b.server.NATS, nats.ErrorHandler(quiet))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer c.Close()
-	partitions := *idleStreams * partitionsEach
-	total := int(ackTime.Seconds() * perPartition * float64(partitions))
-	waits, all := make([]time.Duration, 0, total), make(chan error, 1)
-	inbox := nats.NewInbox()
-	sub, err := c.Subscribe(inbox, func(m *nats.Msg) {
-		ack, err := envelope.ParseAck(m.Data)
-		if err == nil {
-			err = ack.Err()
-		}
-		if err == nil {
-			waits = append(waits, time.Since(time.Unix(0, int64(binary.BigEndian.Uint64(ack.CorrelationID)))))
-		}
-		if err != nil || len(waits) == total {
-			select {
-			case all <- err:
-			default:
-			}
-		}
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		b.t.Fatal(err)
-	}
-	ticks := time.NewTicker(time.Millisecond)
-	defer ticks.Stop()
-	value := make([]byte, payloadBytes)
-	begun := time.Now()
-	for sent := 0; sent < total; {
-		due := min(int(time.Since(begun).Seconds()*perPartition*float64(partitions)), total)
-		for ; sent < due; sent++ {
-			now := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano()))
-			frame, err := (&envelope.Message{Value: value, AckInbox: []byte(inbox), AckPolicy: envelope.AckAll, CorrelationID: now}).Marshal()
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			if err := c.Publish(manySubject(sent%partitions), frame); err != nil {
-				b.t.Fatal(err)
-			}
-		}
-		select {
-		case <-ticks.C:
-		case <-ctx.Done():
-			b.t.Fatal(ctx.Err())
-		}
-	}
-	select {
-	case err := <-all:
-		if err != nil {
-			b.t.Fatal(err)
-		}
-	case <-time.After(time.Minute):
-		b.t.Fatalf("not all of %d messages were acknowledged within a minute after the last one was sent", total)
-	}
-	return waits
-}
-
-// manySubject is what a partition of all listens on (protocol.md 2.3).
-func manySubject(partition int) string {
-	stream, number := partition/partitionsEach, partition%partitionsEach
-	if number == 0 {
-		return fmt.Sprintf("many-%d", stream)
-	}
-	return fmt.Sprintf("many-%d.%d", stream, number)
 }

@@ -57,9 +57,18 @@ func startNATS(t *testing.T) string {
 	return url
 }
 
-// natsRole is a NATS server with the settings that NATS comes with, but for a free port. It prints its URL.
-func natsRole(out io.Writer, _ []string) error {
-	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true})
+// natsRole is a NATS server with the settings of a file, or else those that NATS comes with, but for a free port. It prints
+// its URL.
+func natsRole(out io.Writer, args []string) error {
+	options := &natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT}
+	if len(args) > 0 {
+		var err error
+		if options, err = natsserver.ProcessConfigFile(args[0]); err != nil {
+			return err
+		}
+	}
+	options.NoSigs = true
+	s, err := natsserver.NewServer(options)
 	if err != nil {
 		return err
 	}
