@@ -11,8 +11,8 @@ const (
 	MaxStreams = 10_000
 	// MaxPartitions of a cluster.
 	MaxPartitions = 30_000
-	// MaxBrokerReplicas is how many replicas one broker holds.
-	MaxBrokerReplicas = 10_000
+	// MaxBrokerReplicas is how many replicas one broker holds: 10,000, and those of internal streams.
+	MaxBrokerReplicas = 10_240
 	// MaxStreamPartitions of one stream.
 	MaxStreamPartitions = 10_000
 	// MaxReplicas of one partition, those that a reassignment adds included.
