@@ -169,7 +169,7 @@ func (h *Host) rejoin(ctx context.Context) error {
 }
 
 // hands is how many partitions are worked on at once: most of the time each waits for the disk.
-const hands = 16
+const hands = 32
 
 // atOnce does something with all of the list, some at a time, and returns all errors.
 func atOnce[T any](list []T, do func(T) error) error {

@@ -20,21 +20,26 @@ func (h *Host) recover() error {
 	for _, name := range unknown {
 		h.config.Logger.Warn("not a partition; left alone", "folder", name)
 	}
+	found := make([]*replica, 0, len(partitions))
 	for _, id := range partitions {
-		has, err := h.config.Folder.hasLog(id)
-		if err != nil {
-			return fmt.Errorf("partition %s: %w", id, err)
-		}
-		if !has { // its first leadership never began
-			continue
-		}
-		r := &replica{id: id, unclean: h.clean == 0}
-		if err := h.open(r, h.configOf(id)); err != nil {
-			return fmt.Errorf("partition %s: %w", id, err)
-		}
-		h.replicas[id] = r
+		found = append(found, &replica{id: id, unclean: h.clean == 0})
 	}
-	return nil
+	err = atOnce(found, func(r *replica) error {
+		has, err := h.config.Folder.hasLog(r.id)
+		if err == nil && has { // without one its first leadership never began
+			err = h.open(r, h.configOf(r.id))
+		}
+		if err != nil {
+			return fmt.Errorf("partition %s: %w", r.id, err)
+		}
+		return nil
+	})
+	for _, r := range found {
+		if r.log != nil {
+			h.replicas[r.id] = r
+		}
+	}
+	return err
 }
 
 // configOf is the configuration of a partition's stream: that of the state, or else of the folder, or else the default.
