@@ -6,11 +6,9 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,38 +22,17 @@ import (
 // patience is how long anything may take.
 const patience = 20 * time.Second
 
-// binary is the broker: that of the environment variable TRESTLE, or built of what is here.
-var binary string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if binary = os.Getenv("TRESTLE"); binary != "" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "compat")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "trestle")
-	build := exec.Command("go", "build", "-C", "..", "-o", binary, "./cmd/trestle")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building the broker:", err)
-		return 1
-	}
-	return m.Run()
-}
-
 // broker is a process that may be stopped and started again, on the same ports and folder.
 type broker struct {
-	t    *testing.T
-	dir  string
-	grpc string // HOST:PORT
-	nats string // URL
-	log  *output
+	t        *testing.T
+	kind     kind
+	tls      *tlsFiles // nil: in the clear
+	key      string    // for values; empty: none
+	activity bool      // events are recorded
+	dir      string
+	grpc     string // HOST:PORT
+	nats     string // URL
+	log      *output
 
 	process *exec.Cmd
 	ended   chan error
@@ -73,9 +50,13 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.text.Write(b)
 }
 
-func start(t *testing.T) *broker {
+// start runs a broker until the test ends.
+func start(t *testing.T, with ...func(*broker)) *broker {
 	t.Helper()
-	b := &broker{t: t, dir: t.TempDir(), grpc: "127.0.0.1:0", nats: "127.0.0.1:0", log: &output{}}
+	b := &broker{t: t, kind: driven, dir: t.TempDir(), grpc: "127.0.0.1:0", nats: "nats://127.0.0.1:0", log: &output{}}
+	for _, set := range with {
+		set(b)
+	}
 	b.start()
 	t.Cleanup(func() {
 		b.stop(syscall.SIGTERM)
@@ -88,8 +69,7 @@ func start(t *testing.T) *broker {
 
 func (b *broker) start() {
 	b.t.Helper()
-	b.process = exec.Command(binary, "server", "--data-dir", b.dir, "--listen", b.grpc, "--http", "127.0.0.1:0",
-		"--peer", "127.0.0.1:0", "--nats-listen", strings.TrimPrefix(b.nats, "nats://"))
+	b.process = b.kind.command(b)
 	b.process.Stderr = b.log
 	out, err := b.process.StdoutPipe()
 	if err != nil {
@@ -98,24 +78,16 @@ func (b *broker) start() {
 	if err := b.process.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	lines := bufio.NewReader(out)
-	line, err := lines.ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "ready ") {
-		b.t.Fatalf("the broker did not start: %q, %v\n%s", line, err, b.log.text.String())
-	}
-	for _, field := range strings.Fields(line) {
-		switch name, value, _ := strings.Cut(field, "="); name {
-		case "grpc":
-			b.grpc = value
-		case "nats":
-			b.nats = value
-		}
-	}
-	b.ended = make(chan error, 1)
-	go func() {
+	lines, ready, ended := bufio.NewReader(out), make(chan error, 1), make(chan error, 1)
+	b.ended = ended
+	go func(process *exec.Cmd) {
+		ready <- b.kind.ready(b, lines)
 		_, _ = io.Copy(io.Discard, lines)
-		b.ended <- b.process.Wait()
-	}()
+		ended <- process.Wait()
+	}(b.process)
+	if err := <-ready; err != nil {
+		b.t.Fatalf("the broker did not start: %v\n%s", err, b.log.text.String())
+	}
 }
 
 // stop ends the process with a signal.
@@ -123,6 +95,9 @@ func (b *broker) stop(with os.Signal) {
 	b.t.Helper()
 	if b.process == nil {
 		return
+	}
+	if with == syscall.SIGTERM {
+		with = b.kind.gentle()
 	}
 	if err := b.process.Process.Signal(with); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		b.t.Error(err)
@@ -236,16 +211,6 @@ func (r *reader) ends(want error) {
 	r.t.Helper()
 	if got := r.next(); got.msg != nil || !errors.Is(got.err, want) {
 		r.t.Fatalf("got %v, %v; want the end: %v", got.msg, got.err, want)
-	}
-}
-
-// quiet checks that nothing has come. Whatever was to come has come before: the caller has seen something later.
-func (r *reader) quiet() {
-	r.t.Helper()
-	select {
-	case got := <-r.got:
-		r.t.Fatalf("got %v, %v; want nothing", got.msg, got.err)
-	default:
 	}
 }
 

@@ -36,6 +36,7 @@ func join(t *testing.T, b *broker, c lift.Client, id string, streams ...string) 
 
 // Members share the partitions of their streams, and take over those of members that leave, from where these were.
 func TestConsumerGroup(t *testing.T) {
+	notShort(t)
 	b := start(t)
 	c, ctx := b.connect()
 	create(t, ctx, c, "s", lift.Partitions(2))
@@ -132,6 +133,7 @@ func (m *consumer) hears(publish func(partition int32), partition int32) {
 
 // A group outlives its broker: its members go on, and others join and leave.
 func TestConsumerGroupRestart(t *testing.T) {
+	notShort(t)
 	b := start(t)
 	c, ctx := b.connect(lift.ResubscribeWaitTime(patience))
 	create(t, ctx, c, "s", lift.Partitions(2))

@@ -191,7 +191,7 @@ func TestPlainPublishers(t *testing.T) {
 		t.Fatal(err)
 	}
 	frame := lift.NewMessage([]byte("enveloped"), lift.Key([]byte("k")), lift.AckInbox(inbox.Subject), lift.CorrelationID("c1"), lift.Header("h", []byte("v")))
-	for _, payload := range [][]byte{[]byte("plain"), frame, {0xB9, 0x0E, 0x43, 0xB4, 0x00, 0xFF, 0x00, 0x00}, {}} {
+	for _, payload := range [][]byte{[]byte("plain"), frame, {}} {
 		if err := nc.Publish("a", payload); err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestPlainPublishers(t *testing.T) {
 		if got := r.next(); got.err != nil || string(got.msg.Key()) != "k" || string(got.msg.Headers()["h"]) != "v" || string(got.msg.Value()) != "enveloped" {
 			t.Errorf("%s: %+v, %v", stream, got.msg, got.err)
 		}
-		r.expect("\xB9\x0E\x43\xB4\x00\xFF\x00\x00", "")
+		r.expect("")
 	}
 }
 

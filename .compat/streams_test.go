@@ -1,8 +1,10 @@
 package compat
 
 import (
+	"context"
 	"errors"
-	"reflect"
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -37,24 +39,49 @@ func TestStreamRefusals(t *testing.T) {
 	b := start(t)
 	c, ctx := b.connect()
 	create(t, ctx, c, "s")
-	if err := c.CreateStream(ctx, "other", "s"); !errors.Is(err, lift.ErrStreamExists) {
-		t.Errorf("again: %v", err)
-	}
-	for what, err := range map[string]error{
-		"InvalidArgument desc = Name cannot be empty":                            c.CreateStream(ctx, "s", ""),
-		"InvalidArgument desc = Subject is invalid":                              c.CreateStream(ctx, "a b", "x"),
-		"InvalidArgument desc = Stream is reserved":                              c.CreateStream(ctx, "x", "__cursors"),
-		"InvalidArgument desc = Invalid replicationFactor 3, cluster size 1":     c.CreateStream(ctx, "x", "x", lift.ReplicationFactor(3)),
-		"FailedPrecondition desc = Failed on preconditions for stream's encrypt": c.CreateStream(ctx, "x", "x", lift.Encryption(true)),
-		"InvalidArgument":                  c.CreateStream(ctx, "x", "../../x"),
-		"InvalidArgument desc = min_isr":   c.CreateStream(ctx, "x", "x", lift.MinISR(2)),
-		"stream does not exist":            c.DeleteStream(ctx, "nope"),
-		"stream partition does not exist":  c.PauseStream(ctx, "nope"),
-		"stream partition does not exist ": c.SetStreamReadonly(ctx, "s", lift.ReadonlyPartitions(7)),
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"no name":       {c.CreateStream(ctx, "s", ""), "InvalidArgument desc = Name cannot be empty"},
+		"exists":        {c.CreateStream(ctx, "other", "s"), lift.ErrStreamExists.Error()},
+		"subject":       {c.CreateStream(ctx, "a b", "x"), "InvalidArgument desc = Subject is invalid"},
+		"reserved":      {c.CreateStream(ctx, "x", "__cursors"), "InvalidArgument desc = Stream is reserved"},
+		"replicas":      {c.CreateStream(ctx, "x", "x", lift.ReplicationFactor(3)), "InvalidArgument desc = Invalid replicationFactor 3, cluster size 1"},
+		"min isr":       {c.CreateStream(ctx, "x", "x", lift.MinISR(2)), "InvalidArgument desc = min_isr"},
+		"delete none":   {c.DeleteStream(ctx, "nope"), "stream does not exist"},
+		"pause none":    {c.PauseStream(ctx, "nope"), "stream partition does not exist"},
+		"readonly none": {c.SetStreamReadonly(ctx, "s", lift.ReadonlyPartitions(7)), "stream partition does not exist"},
 	} {
-		if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(what)) {
-			t.Errorf("got %v, want %s", err, what)
-		}
+		t.Run(name, func(t *testing.T) {
+			if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
+				t.Errorf("got %v, want %s", test.err, test.want)
+			}
+		})
+	}
+}
+
+// Names are never paths, and requests that cannot be meant end nobody.
+func TestHostileRequests(t *testing.T) {
+	for name, create := range map[string]func(c lift.Client, ctx context.Context) error{
+		"path": func(c lift.Client, ctx context.Context) error { return c.CreateStream(ctx, "x", "../../x") },
+		"no partitions": func(c lift.Client, ctx context.Context) error {
+			return c.CreateStream(ctx, "x", "x", lift.Partitions(-1))
+		},
+		"limit below 0": func(c lift.Client, ctx context.Context) error {
+			return c.CreateStream(ctx, "x", "x", lift.RetentionMaxBytes(-1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t)
+			c, ctx := b.connect()
+			if err := create(c, ctx); err == nil || strings.Contains(err.Error(), "Unavailable") {
+				t.Errorf("got %v, want a refusal", err)
+			}
+			if err := c.CreateStream(ctx, "after", "after"); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
 	}
 }
 
@@ -87,11 +114,11 @@ func TestPause(t *testing.T) {
 	create(t, ctx, c, "s", lift.Partitions(2))
 	paused := func(partition int32) bool {
 		t.Helper()
-		p, err := c.FetchPartitionMetadata(ctx, "s", partition)
+		metadata, err := c.FetchMetadata(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p.Paused()
+		return metadata.GetStream("s").GetPartition(partition).Paused()
 	}
 	publish(t, ctx, c, "s", "0")
 	r := subscribe(t, c, "s", lift.StartAtEarliestReceived())
@@ -103,28 +130,35 @@ func TestPause(t *testing.T) {
 	if !paused(0) || paused(1) {
 		t.Error("not partition 0 alone is paused")
 	}
-	// What is stored is delivered, and then the pause is told of.
-	r = subscribe(t, c, "s", lift.StartAtEarliestReceived())
-	r.expect("0")
-	r.ends(lift.ErrPartitionPaused)
+	t.Run("is told of", func(t *testing.T) {
+		if p, err := c.FetchPartitionMetadata(ctx, "s", 0); err != nil || !p.Paused() || p.PauseTimestamps().LatestTime().IsZero() {
+			t.Errorf("%+v, %v", p, err)
+		}
+	})
+	t.Run("can be read", func(t *testing.T) { // what is stored is delivered, and then the pause is told of
+		r, err := trySubscribe(t, c, "s", lift.StartAtEarliestReceived())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.expect("0")
+		r.ends(lift.ErrPartitionPaused)
+	})
 	r = subscribe(t, c, "s", lift.Resume())
 	if paused(0) {
 		t.Error("Resume did not resume")
 	}
 	publish(t, ctx, c, "s", "1")
 	r.expect("1")
-	for _, all := range []bool{false, true} {
-		options := []lift.PauseOption{}
-		if all {
-			options = append(options, lift.ResumeAll())
-		}
-		if err := c.PauseStream(ctx, "s", options...); err != nil {
-			t.Fatal(err)
-		}
-		publish(t, ctx, c, "s", "2")
-		if paused(0) || paused(1) == all {
-			t.Errorf("ResumeAll %v: after a publish to partition 0 they are paused: %v, %v", all, paused(0), paused(1))
-		}
+	for name, options := range map[string][]lift.PauseOption{"one resumes": nil, "all resume": {lift.ResumeAll()}} {
+		t.Run(name, func(t *testing.T) {
+			if err := c.PauseStream(ctx, "s", options...); err != nil {
+				t.Fatal(err)
+			}
+			publish(t, ctx, c, "s", "2")
+			if paused(0) || paused(1) == (len(options) > 0) {
+				t.Errorf("after a publish to partition 0 they are paused: %v, %v", paused(0), paused(1))
+			}
+		})
 	}
 }
 
@@ -172,52 +206,85 @@ func TestMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := metadata.Brokers(); len(all) != 1 || all[0].Addr() != b.grpc || all[0].PartitionCount() < 3 || all[0].LeaderCount() < 3 {
-		t.Errorf("brokers: %+v", all)
-	}
-	if n := metadata.PartitionCountForStream("s"); n != 2 {
-		t.Errorf("%d partitions", n)
-	}
-	p, err := c.FetchPartitionMetadata(ctx, "s", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.HighWatermark() != 1 || p.NewestOffset() != 1 || len(p.ISR()) != 1 || len(p.Replicas()) != 1 || p.Leader() == nil || p.ID() != 0 {
-		t.Errorf("partition: %+v", p)
-	}
-	if first, last := p.MessagesReceivedTimestamps().FirstTime(), p.MessagesReceivedTimestamps().LatestTime(); first.IsZero() || last.Before(first) {
-		t.Errorf("messages from %v to %v", first, last)
-	}
-	if p, err = c.FetchPartitionMetadata(ctx, "s", 1); err != nil || p.HighWatermark() != -1 || p.NewestOffset() != -1 ||
-		!p.MessagesReceivedTimestamps().FirstTime().IsZero() {
-		t.Errorf("empty partition: %+v, %v", p, err)
-	}
+	t.Run("broker", func(t *testing.T) {
+		all := metadata.Brokers()
+		if len(all) != 1 || all[0].Addr() != b.grpc || all[0].ID() == "" || metadata.Broker(all[0].ID()) != all[0] || !slices.Contains(metadata.Addrs(), b.grpc) ||
+			net.JoinHostPort(all[0].Host(), fmt.Sprint(all[0].Port())) != b.grpc || metadata.LastUpdated().IsZero() {
+			t.Errorf("brokers: %+v", all)
+		}
+	})
+	t.Run("load", func(t *testing.T) {
+		if one := metadata.Brokers()[0]; one.PartitionCount() < 3 || one.LeaderCount() < 3 {
+			t.Errorf("%d partitions, %d led; want 2 of the stream and that of the cursors", one.PartitionCount(), one.LeaderCount())
+		}
+	})
+	t.Run("stream", func(t *testing.T) {
+		s := metadata.GetStream("s")
+		if n := metadata.PartitionCountForStream("s"); n != 2 || len(s.Partitions()) != 2 || s.Name() != "s" || s.Subject() != "s" || s.CreationTime().IsZero() {
+			t.Errorf("%d partitions, %+v", n, s)
+		}
+		named := func(s *lift.StreamInfo) bool { return s.Name() == "s" }
+		if all := metadata.Streams(); !slices.ContainsFunc(all, named) {
+			t.Errorf("streams: %+v", all)
+		}
+	})
+	t.Run("group that is not there", func(t *testing.T) {
+		if g := metadata.GetConsumerGroup("nope"); g != nil && (g.ID() != "nope" || g.Epoch() != 0 || g.Coordinator() != "") {
+			t.Errorf("%+v", g)
+		}
+	})
+	t.Run("partition", func(t *testing.T) {
+		p, err := c.FetchPartitionMetadata(ctx, "s", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.HighWatermark() != 1 || p.NewestOffset() != 1 || len(p.ISR()) != 1 || len(p.Replicas()) != 1 || p.Leader() == nil || p.ID() != 0 {
+			t.Errorf("partition: %+v", p)
+		}
+		if first, last := p.MessagesReceivedTimestamps().FirstTime(), p.MessagesReceivedTimestamps().LatestTime(); first.IsZero() || last.Before(first) {
+			t.Errorf("messages from %v to %v", first, last)
+		}
+		if p, err = c.FetchPartitionMetadata(ctx, "s", 1); err != nil || p.HighWatermark() != -1 || p.NewestOffset() != -1 ||
+			!p.MessagesReceivedTimestamps().FirstTime().IsZero() {
+			t.Errorf("empty partition: %+v, %v", p, err)
+		}
+	})
 }
 
-// Options of the client itself make no difference to the broker.
-func TestClientOptions(t *testing.T) {
+// A partition that pauses by itself is shown so, and the next message ends it, from wherever it comes.
+func TestAutoPause(t *testing.T) {
 	b := start(t)
-	for name, option := range map[string]lift.ClientOption{
-		"conns": lift.MaxConnsPerBroker(4), "keepalive": lift.KeepAliveTime(time.Second), "resubscribe": lift.ResubscribeWaitTime(time.Second),
-		"ack": lift.AckWaitTime(time.Second), "read": lift.ReadBufferSize(1 << 16), "write": lift.WriteBufferSize(1 << 16),
-		"latency": lift.SetConnectToLowLatencyServer(), "workload": lift.SetConnectToLowWorkloadServer(),
-	} {
-		c, ctx := b.connect(option)
-		create(t, ctx, c, name)
-		publish(t, ctx, c, name, "x")
-	}
+	c, ctx := b.connect()
+	create(t, ctx, c, "s", lift.AutoPauseTime(200*time.Millisecond))
+	publish(t, ctx, c, "s", "0")
+	pauses(t, ctx, c, "s")
+	t.Run("a plain message ends it", func(t *testing.T) {
+		nc := b.plain()
+		if err := errors.Join(nc.Publish("s", []byte("plain")), nc.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		r := subscribe(t, c, "s", lift.StartAtEarliestReceived())
+		r.expect("0", "plain")
+		publish(t, ctx, c, "s", "1")
+		r.expect("1")
+	})
+	pauses(t, ctx, c, "s")
+	t.Run("a publish ends it", func(t *testing.T) {
+		publish(t, ctx, c, "s", "2")
+		subscribe(t, c, "s", lift.StartAtLatestReceived()).expect("2")
+	})
 }
 
-// The tests of this package call every method that the client has.
-func TestEveryMethodIsDriven(t *testing.T) {
-	driven := []string{
-		"Close", "CreateConsumer", "CreateStream", "DeleteStream", "FetchCursor", "FetchMetadata", "FetchPartitionMetadata", "PauseStream",
-		"Publish", "PublishAsync", "PublishToSubject", "SetCursor", "SetStreamReadonly", "Subscribe",
-	}
-	of := reflect.TypeFor[lift.Client]()
-	for i := range of.NumMethod() {
-		if name := of.Method(i).Name; !slices.Contains(driven, name) {
-			t.Errorf("%s is not driven", name)
+// pauses waits until the partition is shown as paused.
+func pauses(t *testing.T, ctx context.Context, c lift.Client, stream string) {
+	t.Helper()
+	for {
+		metadata, err := c.FetchMetadata(ctx)
+		if err != nil {
+			t.Fatalf("%s does not pause: %v", stream, err)
+		}
+		if metadata.GetStream(stream).GetPartition(0).Paused() {
+			return
 		}
 	}
 }

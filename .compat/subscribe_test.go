@@ -100,6 +100,7 @@ func TestCompacted(t *testing.T) {
 
 // Readers and publishers come through a restart of the broker without a word to them, and nothing is lost or doubled.
 func TestRestart(t *testing.T) {
+	notShort(t)
 	for name, signal := range map[string]syscall.Signal{"in order": syscall.SIGTERM, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t)
@@ -125,9 +126,15 @@ func TestRestart(t *testing.T) {
 				}
 			}
 			r.expect("3")
-			if at, err := again.FetchCursor(ctx, "mine", "s", 0); err != nil || at != 1 {
-				t.Errorf("cursor %d, %v", at, err)
-			}
+			t.Run("cursor", func(t *testing.T) {
+				if at, err := again.FetchCursor(ctx, "mine", "s", 0); err != nil || at != 1 {
+					t.Errorf("cursor %d, %v", at, err)
+				}
+			})
+			t.Run("all is there once", func(t *testing.T) {
+				all := subscribe(t, again, "s", lift.StartAtEarliestReceived(), lift.StopAtLatestReceived())
+				all.expect("0", "1", "2", "3")
+			})
 		})
 	}
 }
@@ -166,10 +173,14 @@ func TestCursors(t *testing.T) {
 	fetch("mine", "s", 0, -1)
 	fetch("other", "s", 1, -1)
 	fetch("mine", "nope", 0, -1)
-	if err := c.SetCursor(ctx, "mine", "nope", 0, 0); err == nil {
-		t.Error("a cursor of no stream")
-	}
-	if err := c.SetCursor(ctx, "", "s", 0, 0); err == nil {
-		t.Error("a cursor without an id")
-	}
+	t.Run("of no stream", func(t *testing.T) {
+		if err := c.SetCursor(ctx, "mine", "nope", 0, 0); err == nil {
+			t.Error("was set")
+		}
+	})
+	t.Run("without an id", func(t *testing.T) {
+		if err := c.SetCursor(ctx, "", "s", 0, 0); err == nil {
+			t.Error("was set")
+		}
+	})
 }

@@ -72,7 +72,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for series, want := range map[string]float64{
 		"trestle_ready": 1, "trestle_metadata_leading": 1,
-		"trestle_captured_messages_total": 2, "trestle_publishes_refused_total": 1,
+		"trestle_captured_messages_total": 2, "trestle_nats_unrouted_total": 0, "trestle_publishes_refused_total": 1,
 		"trestle_ack_seconds_count":                                                                 1,
 		`trestle_stream_messages{stream="orders"}`:                                                  3,
 		`trestle_stream_messages_total{stream="orders"}`:                                            3,

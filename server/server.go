@@ -33,8 +33,10 @@ type Server struct {
 	stopping sync.Once
 	stopErr  error
 
-	metrics *metrics.Metrics
-	nats    *embeddedNATS // nil: another one is used
+	metrics  *metrics.Metrics
+	nats     *embeddedNATS // nil: another one is used
+	encrypts bool          // there is a key for the values of streams
+	activity bool          // events are recorded for clients of Liftbridge
 
 	mu     sync.Mutex
 	err    error // why it ended by itself; guarded by mu
@@ -125,6 +127,7 @@ func (s *Server) serveGRPC(listener net.Listener, streams *host.Host, source *ca
 	s.onStop(func(context.Context) error { cursors.Close(); return nil })
 	lift := liftbridge.New(liftbridge.Config{
 		Broker: s.ready.ID, Streams: streams, Cursors: cursors, Metadata: control, Subjects: subjects{source}, Now: time.Now,
+		Encrypts: s.encrypts, Activity: s.activity,
 		Logger: config.Logger.With("component", "liftbridge"),
 	})
 	s.onStop(func(context.Context) error { lift.Wait(); return nil })
@@ -142,6 +145,14 @@ func (s *Server) serveGRPC(listener net.Listener, streams *host.Host, source *ca
 
 // openHost opens the logs and lets the streams run.
 func (s *Server) openHost(ctx context.Context, folder *host.Folder, control *control, source *capture.Source, config *Config) (*host.Host, error) {
+	key, err := liftbridge.EncryptionKey()
+	if err != nil {
+		return nil, err
+	}
+	s.encrypts = key != nil
+	if s.activity, err = liftbridge.ActivityEnabled(); err != nil {
+		return nil, err
+	}
 	files := commitlog.NewFiles(s.metrics.Measured(vfs.OS()), openFiles())
 	s.onStop(func(context.Context) error { return files.Close() })
 	marks, err := folder.OpenMarks()
@@ -159,8 +170,8 @@ func (s *Server) openHost(ctx context.Context, folder *host.Folder, control *con
 			return s, nil
 		},
 		Publisher:          source,
-		PublishesWithoutUs: len(config.NATSURLs) > 0,
-		RaftID:             control.node.ID(), ClientAddress: config.advertised(s.ready.GRPC), PeerAddress: s.ready.Peer,
+		PublishesWithoutUs: len(config.NATSURLs) > 0, EncryptionKey: key,
+		RaftID: control.node.ID(), ClientAddress: config.advertised(s.ready.GRPC), PeerAddress: s.ready.Peer,
 		Now: time.Now, Meter: s.metrics, OnFault: s.fail, Logger: config.Logger,
 	})
 	if err != nil {
@@ -212,7 +223,7 @@ func (s *Server) connectNATS(ctx context.Context, config *Config) (source *captu
 			return nats.refuse(ctx, ours)
 		}
 	}
-	s.ready.NATS = urls
+	s.ready.NATS = capture.WithoutLogin(urls)
 	source, err = capture.Connect(ctx, capture.Config{
 		URLs: urls, Name: "trestle " + s.ready.ID, Options: config.natsOptions(), MaxMessageBytes: host.MaxMessageBytes,
 		DropsReaders: len(config.NATSURLs) > 0, QueuedBytes: int(config.CaptureBytes), Logger: config.Logger,

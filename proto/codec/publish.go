@@ -22,6 +22,7 @@ const (
 	publishProducerSequence   = 7
 	publishRecordsCRC         = 8
 	publishProducerEpoch      = 9
+	publishPartitions         = 10
 )
 
 // errStreamName is what protobuf asks of every string.
@@ -47,6 +48,8 @@ type PublishRequest struct {
 	ProducerID       uint64
 	ProducerSequence uint32
 	ProducerEpoch    uint32
+	// Partitions is how many the stream had for whoever chose Partition by a key or an id; 0: it was not chosen so.
+	Partitions uint32
 	// RecordsCRC is the CRC-32C of Records; nil: not known.
 	RecordsCRC *uint32
 	// Unknown is the number of a field that came and is not known here; 0: none. It is not sent.
@@ -81,13 +84,14 @@ func (r *PublishRequest) marshal() (mem.BufferSlice, error) {
 		b = protowire.AppendFixed32(b, *r.RecordsCRC)
 	}
 	b = appendNonZero(b, publishProducerEpoch, uint64(r.ProducerEpoch))
+	b = appendNonZero(b, publishPartitions, uint64(r.Partitions))
 	return pieces(b[:head], r.Records, b[head:]), nil
 }
 
 // sizeLimit is as many bytes as the request can have without the content of its records: no field but the stream's is
 // longer than the longest varint.
 func (r *PublishRequest) sizeLimit() int {
-	return publishProducerEpoch*varintFieldLimit + len(r.Stream)
+	return publishPartitions*varintFieldLimit + len(r.Stream)
 }
 
 func (r *PublishRequest) unmarshal(b []byte) error {
@@ -132,6 +136,8 @@ func (r *PublishRequest) set(f *field) error {
 		r.ProducerSequence = uint32(f.varint())
 	case place{publishProducerEpoch, protowire.VarintType}:
 		r.ProducerEpoch = uint32(f.varint())
+	case place{publishPartitions, protowire.VarintType}:
+		r.Partitions = uint32(f.varint())
 	case place{publishRecordsCRC, protowire.Fixed32Type}:
 		r.RecordsCRC = new(f.fixed32())
 	default:

@@ -48,6 +48,7 @@ func TestPublishRequestNumbers(t *testing.T) {
 			ProducerSequence:   uint32(v),
 			ProducerEpoch:      uint32(v),
 			RecordsCrc:         proto.Uint32(uint32(v)),
+			Partitions:         uint32(v),
 		}
 		hand, wire := byHand(t, generated), encode(t, generated)
 		if got := marshal(t, hand); !bytes.Equal(got, wire) {

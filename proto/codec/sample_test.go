@@ -85,6 +85,9 @@ func (s source) publishRequest() *trestlev1.PublishRequest {
 	if s.chance() {
 		r.RecordsCrc = proto.Uint32(s.Uint32())
 	}
+	if s.chance() {
+		r.Partitions = uint32(s.number())
+	}
 	return r
 }
 
@@ -154,6 +157,7 @@ func byHand(t testing.TB, r *trestlev1.PublishRequest) *codec.PublishRequest {
 		ProducerEpoch:      r.ProducerEpoch,
 		ProducerSequence:   r.ProducerSequence,
 		RecordsCRC:         r.RecordsCrc,
+		Partitions:         r.Partitions,
 	}
 	if r.Records != nil {
 		h.Records = append([]byte{}, encode(t, r.Records)...)

@@ -22,12 +22,21 @@ const logTail = 32 << 10
 // Build compiles the program trestle into a folder of the test and returns its path.
 func Build(t testing.TB) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "trestle")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/trestlehq/trestle/cmd/trestle")
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, said)
+	program, err := BuildInto(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return program
+}
+
+// BuildInto compiles the program trestle into a folder and returns its path.
+func BuildInto(ctx context.Context, dir string) (string, error) {
+	program := filepath.Join(dir, "trestle")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/trestlehq/trestle/cmd/trestle")
+	if said, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the program: %w\n%s", err, said)
+	}
+	return program, nil
 }
 
 // Process is a program that runs as a process of its own. Whoever starts one ends it; should that fail, it ends with the
@@ -107,6 +116,12 @@ func (p *Process) Kill() {
 
 // Exited is closed when the process is gone.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Freeze stops the process where it is, as a machine does that has no time for it, until Thaw.
+func (p *Process) Freeze() error { return p.process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen process go on.
+func (p *Process) Thaw() error { return p.process.Signal(syscall.SIGCONT) }
 
 // Terminate asks the process to stop and waits for it. It complains unless the exit code is 0.
 func (p *Process) Terminate(ctx context.Context) error {

@@ -188,6 +188,10 @@ type PublishRequest struct {
 	RecordsCrc *uint32 `protobuf:"fixed32,8,opt,name=records_crc,json=recordsCrc,proto3,oneof" json:"records_crc,omitempty"`
 	// Begins at 0. A higher one ends those before it, and its sequence begins anew.
 	ProducerEpoch uint32 `protobuf:"varint,9,opt,name=producer_epoch,json=producerEpoch,proto3" json:"producer_epoch,omitempty"`
+	// How many partitions the stream had for whoever chose the partition by a key or an id; 0: it was not chosen so. When the
+	// stream has another number by now, nothing is stored, and the reason is STALE_PARTITIONS: read the number again and choose
+	// anew.
+	Partitions    uint32 `protobuf:"varint,10,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -281,6 +285,13 @@ func (x *PublishRequest) GetRecordsCrc() uint32 {
 func (x *PublishRequest) GetProducerEpoch() uint32 {
 	if x != nil {
 		return x.ProducerEpoch
+	}
+	return 0
+}
+
+func (x *PublishRequest) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
 	}
 	return 0
 }
@@ -1352,7 +1363,7 @@ var File_trestle_v1_log_service_proto protoreflect.FileDescriptor
 const file_trestle_v1_log_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ctrestle/v1/log_service.proto\x12\n" +
-	"trestle.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14trestle/v1/log.proto\"\xac\x03\n" +
+	"trestle.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14trestle/v1/log.proto\"\xcc\x03\n" +
 	"\x0ePublishRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12!\n" +
 	"\tpartition\x18\x02 \x01(\x05H\x00R\tpartition\x88\x01\x01\x12-\n" +
@@ -1364,7 +1375,11 @@ const file_trestle_v1_log_service_proto_rawDesc = "" +
 	"\x11producer_sequence\x18\a \x01(\rR\x10producerSequence\x12$\n" +
 	"\vrecords_crc\x18\b \x01(\aH\x02R\n" +
 	"recordsCrc\x88\x01\x01\x12%\n" +
-	"\x0eproducer_epoch\x18\t \x01(\rR\rproducerEpochB\f\n" +
+	"\x0eproducer_epoch\x18\t \x01(\rR\rproducerEpoch\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\n" +
+	" \x01(\rR\n" +
+	"partitionsB\f\n" +
 	"\n" +
 	"_partitionB\x17\n" +
 	"\x15_expected_next_offsetB\x0e\n" +

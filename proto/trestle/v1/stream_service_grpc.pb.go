@@ -44,8 +44,9 @@ type StreamServiceClient interface {
 	// DeleteStream frees the name at once; the data stay in trash for an hour, or until the disk is full.
 	DeleteStream(ctx context.Context, in *DeleteStreamRequest, opts ...grpc.CallOption) (*DeleteStreamResponse, error)
 	SetStreamMode(ctx context.Context, in *SetStreamModeRequest, opts ...grpc.CallOption) (*SetStreamModeResponse, error)
-	// PurgeStream takes the oldest records of a stream away, for good: when it answers they are not read again, also after a
-	// crash. Offsets go on from where they were. Segments that lie below as a whole leave the disk at once.
+	// PurgeStream takes the oldest records of a stream away, for good: once it has answered no reader begins with one of them,
+	// also after a crash. Offsets go on from where they were. Segments that lie below as a whole leave the disk at once; who reads
+	// there is told OFFSET_GONE.
 	PurgeStream(ctx context.Context, in *PurgeStreamRequest, opts ...grpc.CallOption) (*PurgeStreamResponse, error)
 }
 
@@ -143,8 +144,9 @@ type StreamServiceServer interface {
 	// DeleteStream frees the name at once; the data stay in trash for an hour, or until the disk is full.
 	DeleteStream(context.Context, *DeleteStreamRequest) (*DeleteStreamResponse, error)
 	SetStreamMode(context.Context, *SetStreamModeRequest) (*SetStreamModeResponse, error)
-	// PurgeStream takes the oldest records of a stream away, for good: when it answers they are not read again, also after a
-	// crash. Offsets go on from where they were. Segments that lie below as a whole leave the disk at once.
+	// PurgeStream takes the oldest records of a stream away, for good: once it has answered no reader begins with one of them,
+	// also after a crash. Offsets go on from where they were. Segments that lie below as a whole leave the disk at once; who reads
+	// there is told OFFSET_GONE.
 	PurgeStream(context.Context, *PurgeStreamRequest) (*PurgeStreamResponse, error)
 	mustEmbedUnimplementedStreamServiceServer()
 }

@@ -50,7 +50,7 @@ func (a *arrivals) parcel() *parcel {
 
 // add adds the parcel, whose messages are in the buffer.
 func (a *arrivals) add(p *parcel, in *buffer) {
-	if in != nil {
+	if in != nil && !mutant("capture-buffers-not-held") {
 		in.hold()
 		p.buffer = in
 	}

@@ -57,7 +57,7 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 		return nil, err
 	}
 	t := &tap{Conn: conn, stream: conn, gate: d.gate, into: d.into, listens: d.listens, pool: &d.pool, largest: d.largest}
-	t.heard.Store(d.gate.now().UnixNano())
+	d.gate.confirmed.CompareAndSwap(0, d.gate.now().UnixNano()) // nothing is subscribed to
 	host, _, err := net.SplitHostPort(address)
 	if err == nil && net.ParseIP(host) == nil {
 		d.name = host

@@ -26,7 +26,10 @@ type gate struct {
 	read     atomic.Int64 // when something was last read, unix nanoseconds
 	shut     atomic.Int64 // when it shut last, and
 	reopened atomic.Int64 // when it opened after that, unix nanoseconds; 0: not yet, or never shut
-	now      func() time.Time
+	// confirmed is when NATS was last asked to send all that it had for us by then, and did; unix nanoseconds. What is read
+	// later may have been published long before: NATS, and the system, keep what nobody reads.
+	confirmed atomic.Int64
+	now       func() time.Time
 
 	mu     sync.Mutex
 	look   sync.Cond
@@ -71,11 +74,21 @@ func (g *gate) done(bytes int) {
 // backlog is how long a NATS server may take, once it is read again, to send what it kept.
 const backlog = 10 * time.Second
 
-// held says since when what was published may not all be here yet, because the gate was shut and a NATS server may still
-// keep what had to wait; unix nanoseconds.
-func (g *gate) held() (since int64, ok bool) {
+// held says that what was published may not all be here yet, because the gate was shut and a NATS server may still keep what
+// had to wait.
+func (g *gate) held() bool {
 	shut, reopened := g.shut.Load(), g.reopened.Load()
-	return shut, shut != 0 && (reopened == 0 || g.now().UnixNano()-reopened < int64(backlog))
+	return shut != 0 && (reopened == 0 || g.now().UnixNano()-reopened < int64(backlog))
+}
+
+// heardAll notes that NATS has confirmed that we had heard all by then.
+func (g *gate) heardAll(by int64) {
+	for {
+		before := g.confirmed.Load()
+		if by <= before || g.confirmed.CompareAndSwap(before, by) {
+			return
+		}
+	}
 }
 
 // close opens the gate for good.
@@ -86,6 +99,6 @@ func (g *gate) close() {
 	g.look.Broadcast()
 }
 
-// transit is how long a message may be on its way from its publisher to us. One that was published before something else
-// was read may have been lost with the connection.
-const transit = time.Second
+// transit is how long a message may be on its way from its publisher to NATS. One that was published before NATS confirmed
+// that we had all may have been lost with the connection.
+const transit = 500 * time.Millisecond

@@ -13,13 +13,11 @@ import (
 
 // How the connection is watched.
 const (
-	watchEvery = time.Second
-	// silence is how long nothing may come from a NATS that is asked for a sign of life after that, and signTimeout how long
-	// it may take for one.
-	silence     = 2 * time.Second
+	watchEvery = 500 * time.Millisecond
+	// signTimeout is how long NATS may take to answer.
 	signTimeout = 2 * time.Second
-	// signsMissed is after how many a connection is given up.
-	signsMissed = 2
+	// signsMissed is after how many questions, with nothing read meanwhile, a connection is given up.
+	signsMissed = 3
 )
 
 // outage is the time in which this broker may not have heard what was published.
@@ -65,7 +63,7 @@ func (o *outage) end(times uint64) bool {
 	return true
 }
 
-// watch keeps an eye on the connection until ctx ends: it closes outages, and asks a silent NATS for a sign of life.
+// watch keeps an eye on the connection until ctx ends: it closes outages, and asks NATS whether we have heard all.
 func (s *Source) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -82,7 +80,7 @@ func (s *Source) watch(ctx context.Context) {
 			missed = 0
 			continue
 		}
-		missed = s.askForSign(ctx, missed)
+		missed = s.ask(ctx, missed)
 	}
 }
 
@@ -105,16 +103,17 @@ func (s *Source) closeOutage(ctx context.Context) {
 	}
 }
 
-// askForSign gives up a connection on which nothing comes and nobody answers: TCP alone finds a NATS that is gone much
-// later. A NATS that is not read because too much waits is left alone.
-func (s *Source) askForSign(ctx context.Context, missed int) int {
+// ask has NATS confirm that we have heard all, so that it is known since when we may not have when the connection ends. It
+// gives up a connection on which nothing comes and nobody answers: TCP alone finds a NATS that is gone much later. A NATS
+// that is not read because too much waits is left alone.
+func (s *Source) ask(ctx context.Context, missed int) int {
 	g := s.dispatcher.gate
-	quiet := time.Now().UnixNano()-g.read.Load() >= int64(silence)
-	if !quiet || g.waiting.Load() || !s.conn.IsConnected() || !s.config.DropsReaders {
+	if g.waiting.Load() || !s.conn.IsConnected() {
 		return 0
 	}
 	asked := g.read.Load()
-	if err := s.confirm(ctx, signTimeout); err == nil || ctx.Err() != nil || g.read.Load() != asked || g.waiting.Load() {
+	err := s.confirm(ctx, signTimeout)
+	if err == nil || ctx.Err() != nil || g.read.Load() != asked || g.waiting.Load() || !s.config.DropsReaders {
 		return 0
 	}
 	if missed++; missed < signsMissed {
@@ -131,5 +130,10 @@ func (s *Source) askForSign(ctx context.Context, missed int) int {
 func (s *Source) confirm(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return s.conn.FlushWithContext(ctx)
+	asked := s.dispatcher.gate.now().UnixNano()
+	if err := s.conn.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	s.dispatcher.gate.heardAll(asked)
+	return nil
 }

@@ -273,3 +273,36 @@ func TestConnectionIsCutWhileNotRead(t *testing.T) {
 	w.publish(&nats.Msg{Subject: "orders", Data: []byte("after")})
 	sink.await(t, "record", func() bool { return sink.records[len(sink.records)-1].value == "after" })
 }
+
+// pulse lets go of what waits, and has what comes then wait for the channel.
+func (p *proxy) pulse(until chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.hung)
+	p.hung = until
+}
+
+// What was read last may have been published long before: the gap begins where NATS last confirmed that all was heard, not there
+// (S13).
+func TestConnectionIsCutBehindOldMessages(t *testing.T) {
+	t.Parallel()
+	var p *proxy
+	w := newWorld(t, func(c *capture.Config) {
+		p = newProxy(t, c.URLs[len("nats://"):])
+		c.URLs = "nats://" + p.listener.Addr().String()
+	})
+	sink := newMemory()
+	w.subscribe(target("s", "orders"), sink)
+	w.publish(&nats.Msg{Subject: "orders"})
+	sink.awaitRecords(t, 1)
+	p.hang(make(chan struct{}))
+	w.publish(&nats.Msg{Subject: "orders", Data: []byte("old")})
+	w.publish(&nats.Msg{Subject: "orders", Data: []byte("lost")})
+	lost := time.Now()
+	<-time.After(1500 * time.Millisecond) // longer than any message is on its way
+	p.pulse(make(chan struct{}))
+	sink.awaitRecords(t, 2)
+	p.cut()
+	p.hang(nil)
+	wantWindow(t, sink.awaitGap(t, batch.GapNATSDisconnected), lost, lost)
+}

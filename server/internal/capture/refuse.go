@@ -26,15 +26,6 @@ const (
 	reasonTooMuch
 )
 
-// Numbers of negative acks that Liftbridge does not know. They are part of the protocol: none is ever given again.
-const (
-	ackPaused   = envelope.FirstExtension + iota // the partition is paused
-	ackReadOnly                                  // the partition is read-only
-	ackDiskFull                                  // the disk of the broker is full
-	ackTooMuch                                   // the broker has too much to write
-	ackNotTaken                                  // the broker stops, or has failed
-)
-
 // refusal says why a message is not stored now, and never will be by this publish.
 type refusal struct {
 	reason reason
@@ -94,14 +85,14 @@ func (r *refusal) ackError() envelope.AckError {
 	case reasonTooLarge:
 		return envelope.TooLarge
 	case reasonPaused:
-		return ackPaused
+		return envelope.Paused
 	case reasonReadOnly:
-		return ackReadOnly
+		return envelope.ReadOnly
 	case reasonDiskFull:
-		return ackDiskFull
+		return envelope.DiskFull
 	case reasonTooMuch:
-		return ackTooMuch
+		return envelope.Overloaded
 	case reasonFailed, reasonWrongStream, reasonInvalid, reasonNotBuilt:
 	}
-	return ackNotTaken
+	return envelope.Unavailable
 }

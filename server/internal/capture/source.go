@@ -104,10 +104,11 @@ func connect(ctx context.Context, config Config, limits backpressure) (*Source, 
 func (s *Source) dial(name string, options []nats.Option) (*nats.Conn, error) {
 	all := append([]nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(), // who is refused now may be known again later
 	}, options...)
 	conn, err := nats.Connect(s.config.URLs, append(all, s.config.Options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to NATS at %s: %w; is a NATS server listening there?", s.config.URLs, err)
+		return nil, fmt.Errorf("connecting to NATS at %s: %w; %s", WithoutLogin(s.config.URLs), err, remedy(err))
 	}
 	return conn, nil
 }
@@ -116,7 +117,7 @@ func (s *Source) dial(name string, options []nats.Option) (*nats.Conn, error) {
 func (s *Source) begin(ctx context.Context) (err error) {
 	if largest := s.conn.MaxPayload(); largest > s.config.MaxMessageBytes {
 		return fmt.Errorf("the NATS server at %s lets messages of %d bytes through and the largest that can be stored has %d; lower its max_payload",
-			s.config.URLs, largest, s.config.MaxMessageBytes)
+			WithoutLogin(s.config.URLs), largest, s.config.MaxMessageBytes)
 	}
 	s.ends.Add(1)
 	s.outgoing, err = s.dial(s.config.Name+" answers", []nats.Option{

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,8 +57,13 @@ type Folder struct {
 }
 
 // OpenFolder locks the data folder and reads whose it is, making a new one if there is none. An empty broker name takes
-// that of the folder, or else, for a new folder, fallback.
+// that of the folder, or else, for a new folder, fallback. In a folder that is refused for whose it is, or for its format,
+// nothing is written.
 func OpenFolder(fsys vfs.FS, dir, broker, fallback, cluster string) (*Folder, error) {
+	f := &Folder{fs: fsys, dir: dir}
+	if _, err := f.read(broker, cluster); err != nil {
+		return nil, err
+	}
 	if err := makeFolder(fsys, dir); err != nil {
 		return nil, fmt.Errorf("making the data folder %s: %w", dir, err)
 	}
@@ -68,7 +74,7 @@ func OpenFolder(fsys vfs.FS, dir, broker, fallback, cluster string) (*Folder, er
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder %s: %w", dir, err)
 	}
-	f := &Folder{fs: fsys, dir: dir, lock: lock}
+	f.lock = lock
 	if err := f.makeRoom(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -86,37 +92,48 @@ func makeFolder(fsys vfs.FS, dir string) error {
 	return errors.Join(fsys.SyncDir(dir), fsys.SyncDir(filepath.Dir(filepath.Clean(dir))))
 }
 
+// identify reads whose the folder is, and makes it this broker's if it is new.
 func (f *Folder) identify(broker, fallback, cluster string) error {
 	name := filepath.Join(f.dir, identityName)
-	b, err := readFile(f.fs, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if broker == "" {
-			broker = fallback
-		}
+	found, err := f.read(broker, cluster)
+	switch {
+	case err != nil:
+		return err
+	case !found:
 		f.Identity = Identity{
-			Format: currentFormat, Storage: uuid.NewString(), Broker: broker, Cluster: cluster, ClusterID: uuid.NewString(),
+			Format: currentFormat, Storage: uuid.NewString(), Broker: cmp.Or(broker, fallback), Cluster: cluster, ClusterID: uuid.NewString(),
 		}
 		return writeJSON(f.fs, name, f.Identity)
-	}
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", name, err)
-	}
-	if err := json.Unmarshal(b, &f.Identity); err != nil {
-		return fmt.Errorf("%s is damaged: %w; restore it from a backup, the rest of the folder is untouched", name, err)
-	}
-	switch {
-	case f.Format < firstFormat || f.Format > currentFormat:
-		return fmt.Errorf("the data folder %s has format %d and this program knows %d; start the version that wrote it", f.dir, f.Format, currentFormat)
-	case broker != "" && broker != f.Broker:
-		return fmt.Errorf("the data folder %s belongs to broker %q, not %q; leave --id out or choose another folder", f.dir, f.Broker, broker)
-	case cluster != f.Cluster:
-		return fmt.Errorf("the data folder %s belongs to cluster %q, not %q; set --cluster %s or choose another folder", f.dir, f.Cluster, cluster, f.Cluster)
-	}
-	if f.ClusterID == "" { // of the first format
+	case f.ClusterID == "": // of the first format
 		f.ClusterID = uuid.NewString()
 		return writeJSON(f.fs, name, f.Identity)
 	}
 	return nil
+}
+
+// read reads whose the folder is, and refuses one that is not this broker's. It says false of a new one.
+func (f *Folder) read(broker, cluster string) (found bool, err error) {
+	name := filepath.Join(f.dir, identityName)
+	b, err := readFile(f.fs, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", name, err)
+	}
+	f.Identity = Identity{}
+	if err := json.Unmarshal(b, &f.Identity); err != nil {
+		return false, fmt.Errorf("%s is damaged: %w; restore it from a backup, the rest of the folder is untouched", name, err)
+	}
+	switch {
+	case f.Format < firstFormat || f.Format > currentFormat:
+		return true, fmt.Errorf("the data folder %s has format %d and this program knows %d; start the version that wrote it", f.dir, f.Format, currentFormat)
+	case broker != "" && broker != f.Broker:
+		return true, fmt.Errorf("the data folder %s belongs to broker %q, not %q; leave --id out or choose another folder", f.dir, f.Broker, broker)
+	case cluster != f.Cluster:
+		return true, fmt.Errorf("the data folder %s belongs to cluster %q, not %q; set --cluster %s or choose another folder", f.dir, f.Cluster, cluster, f.Cluster)
+	}
+	return true, nil
 }
 
 // RaftFolder is where the metadata lies. A folder whose metadata is complete and gone is an error: made anew, it would

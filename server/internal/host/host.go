@@ -36,6 +36,8 @@ type Config struct {
 	// Unheard says why messages may have been published that the captures of this life did not hear, once they have ended: then
 	// the stop is not clean, and the next start says so with gaps. nil: that cannot be.
 	Unheard func() error
+	// EncryptionKey is the master key, commitlog.KeySize bytes, of streams whose values are encrypted; nil: they cannot be led.
+	EncryptionKey []byte
 	// RaftID names this broker's metadata; ClientAddress and PeerAddress, HOST:PORT, are what others are told.
 	RaftID, ClientAddress, PeerAddress string
 	Now                                func() time.Time

@@ -89,3 +89,23 @@ func TestOpenFolderCrashes(t *testing.T) {
 	}
 	t.Fatal("opening a folder takes more than 60 operations")
 }
+
+// In a folder of a later format, or of another broker, nothing is written.
+func TestOpenFolderOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, identity := range map[string]string{
+		"a later format": `{"format": 3, "broker": "b", "cluster": "c"}`, "another broker": `{"format": 2, "broker": "x", "cluster": "c"}`, "damaged": "{",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "trestle.json"), []byte(identity), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open(dir, "b", "c"); err == nil {
+			t.Errorf("%s: it was opened", name)
+		}
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) != 1 {
+			t.Errorf("%s: there is %v, %v", name, files, err)
+		}
+	}
+}

@@ -3,10 +3,13 @@ package host_test
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/trestlehq/trestle/commitlog/vfs"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
@@ -52,6 +55,37 @@ func TestFullDiskClearsTheTrash(t *testing.T) {
 	if left := w.names(trash); len(left) != 1 || left[0] != young {
 		t.Errorf("left: %v, want %s", left, young)
 	}
+	w.stop()
+}
+
+// On a disk without one free block, the ballast gone, a stream can be deleted all the same, and that makes room.
+func TestDeleteOnFullDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.disk.SetCapacity(256 << 20)
+	w.start()
+	w.create(orders())
+	config := orders()
+	config.Name, config.Subjects = "old", []string{"old"}
+	w.create(config)
+	for range 24 {
+		w.publish("old", 0, strings.Repeat("v", 1<<20-100))
+	}
+	w.fill("/filler")
+	w.until("without ballast", func() bool { return w.ballast() == 0 })
+	w.fill("/filler.2")
+	folder := path.Base(w.folderOf("old", 0))
+	defer w.disk.OnOp(func(op vfs.Op) error { // there is a little room where the log ended
+		if op.Kind == vfs.OpWriteAt && path.Base(op.Name) == "deleted" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})()
+	if err := w.Delete(t.Context(), "old"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("removed", func() bool { return !slices.Contains(w.names(path.Join(dataDir, "partitions")), folder) })
+	w.until("stored", func() bool { return w.tryPublish("orders") == nil })
 	w.stop()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"github.com/google/uuid"
 
@@ -58,14 +59,23 @@ func (h *Host) removeDeleted(ctx context.Context, state *metadata.State) error {
 	return errors.Join(errs...)
 }
 
-// discard moves the folder of a partition to the trash. One that is not there was never made, or was moved before.
+// discard moves the folder of a partition to the trash, or removes it on a disk without room for that. One that is not there
+// was never made, or was moved before.
 func (h *Host) discard(id uuid.UUID) error {
 	f := h.config.Folder
 	dir := f.partitionDir(id)
 	if _, err := f.fs.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := commitlog.Trash(f.fs, dir, f.trashDir(), h.config.Now()); err != nil {
+	err := commitlog.Trash(f.fs, dir, f.trashDir(), h.config.Now())
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if err := f.fs.RemoveAll(dir); err != nil {
+			return fmt.Errorf("removing a deleted partition on a full disk: %w", err)
+		}
+		h.config.Logger.Info("a deleted partition was removed for good: the disk has no room for the trash", "partition", id)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	h.config.Logger.Info("a deleted partition is in the trash for an hour", "partition", id, "folder", f.trashDir())

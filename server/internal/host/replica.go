@@ -54,20 +54,34 @@ type replica struct {
 
 // segmentSettings are those that a log keeps as long as it is open.
 type segmentSettings struct {
-	bytes int64
-	age   time.Duration
+	bytes     int64
+	age       time.Duration
+	encrypted bool
 }
 
+// EncryptLabel is the label of streams whose values are encrypted where they are stored; its value is true.
+const EncryptLabel = "liftbridge.encryption"
+
+var errNoKey = errors.New("the values of the stream are encrypted, and this broker was started without the key: start it with LIFTBRIDGE_ENCRYPTION_KEY set to that key")
+
 func segmentsOf(c *trestlev1.StreamConfig) segmentSettings {
-	return segmentSettings{bytes: c.GetSegmentBytes(), age: c.GetSegmentAge().AsDuration()}
+	return segmentSettings{
+		bytes: c.GetSegmentBytes(), age: c.GetSegmentAge().AsDuration(), encrypted: c.GetLabels()[EncryptLabel] == "true",
+	}
 }
 
 // open opens the log of a replica, making it if there is none.
 func (h *Host) open(r *replica, c *trestlev1.StreamConfig) error {
 	settings := segmentsOf(c)
+	var key []byte
+	if settings.encrypted {
+		if key = h.config.EncryptionKey; key == nil {
+			return errNoKey
+		}
+	}
 	log, report, err := commitlog.Open(h.config.Folder.logDir(r.id), commitlog.Options{
 		Files: h.config.Files, Marks: h.config.Marks, Partition: r.id, LogID: recordsLog,
-		SegmentBytes: settings.bytes, SegmentAge: settings.age,
+		SegmentBytes: settings.bytes, SegmentAge: settings.age, Key: key,
 	})
 	if err != nil {
 		return err

@@ -61,6 +61,7 @@ func (s *Service) find(ctx context.Context, id string) (*group, error) {
 	for name, m := range g.members {
 		if s.config.Now().Sub(m.heard) > consumerTimeout {
 			delete(g.members, name)
+			s.noteSilent(id, name)
 			gone = true
 		}
 	}

@@ -40,6 +40,7 @@ const patience = 20 * time.Second
 type kit struct {
 	liftbridgepb.APIClient
 	service *liftbridge.Service
+	config  liftbridge.Config
 	streams *host.Host
 	conn    *grpc.ClientConn
 	nats    *nats.Conn
@@ -115,7 +116,7 @@ func (s subjects) Request(ctx context.Context, subject string, payload func(stri
 	return answer.Data, nil
 }
 
-func start(t testing.TB) *kit {
+func start(t testing.TB, changes ...func(*liftbridge.Config)) *kit {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	k := &kit{clock: &clock{}}
@@ -128,9 +129,13 @@ func start(t testing.TB) *kit {
 		return k.streams.PartitionOf(cursor.StreamName, 0)
 	}})
 	t.Cleanup(cursors.Close)
-	k.service = liftbridge.New(liftbridge.Config{
+	k.config = liftbridge.Config{
 		Broker: "b", Streams: k.streams, Cursors: cursors, Metadata: meta, Subjects: subjects{k.nats}, Now: k.clock.now, Logger: quiet,
-	})
+	}
+	for _, change := range changes {
+		change(&k.config)
+	}
+	k.service = liftbridge.New(k.config)
 	server := grpc.NewServer(grpc.ForceServerCodecV2(codec.New()), grpc.MaxRecvMsgSize(65<<20))
 	k.service.Register(server)
 	served := make(chan error, 1)

@@ -24,11 +24,11 @@ func (s *Service) FetchMetadata(ctx context.Context, req *liftbridgepb.FetchMeta
 			res.StreamMetadata = append(res.StreamMetadata, &liftbridgepb.StreamMetadata{Name: name, Error: liftbridgepb.StreamMetadata_UNKNOWN_STREAM})
 			continue
 		}
-		res.StreamMetadata = append(res.StreamMetadata, s.describe(state, stream))
+		res.StreamMetadata = append(res.StreamMetadata, s.describe(ctx, state, stream))
 	}
 	if len(req.GetStreams()) == 0 {
 		for stream := range state.Streams() {
-			res.StreamMetadata = append(res.StreamMetadata, s.describe(state, stream))
+			res.StreamMetadata = append(res.StreamMetadata, s.describe(ctx, state, stream))
 		}
 	}
 	for _, id := range req.GetGroups() {
@@ -56,7 +56,7 @@ func brokers(state *metadata.State) (list []*liftbridgepb.Broker) {
 	return list
 }
 
-func (s *Service) describe(state *metadata.State, stream metadata.Stream) *liftbridgepb.StreamMetadata {
+func (s *Service) describe(ctx context.Context, state *metadata.State, stream metadata.Stream) *liftbridgepb.StreamMetadata {
 	m := &liftbridgepb.StreamMetadata{
 		Name: stream.Name(), Subject: subjectOf(stream, 0), CreationTimestamp: stream.Created,
 		Partitions: make(map[int32]*liftbridgepb.PartitionMetadata, len(stream.Partitions)),
@@ -67,13 +67,14 @@ func (s *Service) describe(state *metadata.State, stream metadata.Stream) *liftb
 		if err != nil {
 			here = nil
 		}
-		m.Partitions[int32(i)] = describePartition(&p, here)
+		m.Partitions[int32(i)] = describePartition(&p, here, s.autoPaused(ctx, stream, &p, here))
 	}
 	return m
 }
 
-// describePartition tells about a partition; here is nil unless this broker leads it.
-func describePartition(p *metadata.Partition, here *partition.Partition) *liftbridgepb.PartitionMetadata {
+// describePartition tells about a partition; here is nil unless this broker leads it, and autoPaused is since when it is paused by
+// itself, 0 if it is not.
+func describePartition(p *metadata.Partition, here *partition.Partition, autoPaused int64) *liftbridgepb.PartitionMetadata {
 	m := &liftbridgepb.PartitionMetadata{
 		Id: p.Number, Leader: p.Leader, Replicas: slices.Clone(p.Replicas), Isr: slices.Clone(p.ISR), HighWatermark: -1, NewestOffset: -1,
 		Paused: p.Mode == trestlev1.Mode_MODE_PAUSED, Readonly: p.Mode == trestlev1.Mode_MODE_READ_ONLY,
@@ -82,6 +83,9 @@ func describePartition(p *metadata.Partition, here *partition.Partition) *liftbr
 		ReadonlyTimestamps:         &liftbridgepb.PartitionEventTimestamps{},
 	}
 	switch since := p.ModeSince; {
+	case autoPaused != 0:
+		m.Paused = true
+		m.PauseTimestamps.FirstTimestamp, m.PauseTimestamps.LatestTimestamp = autoPaused, autoPaused
 	case m.Paused:
 		m.PauseTimestamps.FirstTimestamp, m.PauseTimestamps.LatestTimestamp = since, since
 	case m.Readonly:
@@ -108,7 +112,7 @@ func (s *Service) FetchPartitionMetadata(
 	if err != nil {
 		return nil, precondition("The request should be sent to partition leader: %v", err)
 	}
-	m := describePartition(&p, here)
+	m := describePartition(&p, here, s.autoPaused(ctx, stream, &p, here))
 	received := m.GetMessagesReceivedTimestamps()
 	received.FirstTimestamp = timeAt(ctx, here, partition.Place{Kind: partition.AtEarliest})
 	received.LatestTimestamp = timeAt(ctx, here, partition.Place{Kind: partition.AtLatest})

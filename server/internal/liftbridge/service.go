@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	"github.com/trestlehq/trestle/metadata"
@@ -65,6 +66,10 @@ type Config struct {
 	Cursors  Cursors
 	Metadata Metadata
 	Subjects Subjects
+	// Encrypts says that the values of streams can be encrypted: there is a key.
+	Encrypts bool
+	// Activity says that events are recorded in the stream __activity, which is made then.
+	Activity bool
 	Now      func() time.Time
 	Limits   Limits
 	Logger   *slog.Logger
@@ -102,7 +107,7 @@ type Service struct {
 	config   Config
 	running  context.Context // ends with End
 	ending   context.CancelCauseFunc
-	tasks    sync.WaitGroup // watch, and whoever receives for a PublishAsync
+	tasks    sync.WaitGroup // watch, recordActivity, and whoever receives for a PublishAsync
 	inFlight *room
 	groups   groups
 
@@ -110,6 +115,8 @@ type Service struct {
 	subscriptions  map[*subscription]struct{}   // guarded by mu
 	members        map[membership]*subscription // guarded by mu
 	publishStreams int                          // guarded by mu
+	idle           map[uuid.UUID]idleness       // by partition; guarded by mu
+	silent         map[seenMember]bool          // members that were taken out for that; guarded by mu
 }
 
 // errStopping ends what goes on when the broker stops.
@@ -121,10 +128,13 @@ func New(config Config) *Service {
 	s := &Service{
 		config: config, inFlight: newRoom(config.Limits.InFlightBytes),
 		subscriptions: map[*subscription]struct{}{}, members: map[membership]*subscription{},
-		groups: groups{known: map[string]*group{}},
+		groups: groups{known: map[string]*group{}}, idle: map[uuid.UUID]idleness{}, silent: map[seenMember]bool{},
 	}
 	s.running, s.ending = context.WithCancelCause(context.Background())
 	s.tasks.Go(s.watch)
+	if config.Activity {
+		s.tasks.Go(s.recordActivity)
+	}
 	return s
 }
 

@@ -4,13 +4,13 @@ import (
 	"math"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/trestlehq/trestle/metadata/names"
 	liftbridgepb "github.com/trestlehq/trestle/proto/liftbridge"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
+	"github.com/trestlehq/trestle/server/internal/host"
 )
 
 // defaultRetention is that of streams made through Liftbridge (protocol.md 1.14).
@@ -27,13 +27,16 @@ const (
 // reserved are names of Liftbridge's own streams. Others that begin with __ are refused with the rest of what is no name.
 func reserved(name string) bool { return name == "__activity" || name == "__cursors" }
 
-// toConfig is the configuration that the request asks for in a cluster of so many brokers.
-func toConfig(req *liftbridgepb.CreateStreamRequest, brokers int) (*trestlev1.StreamConfig, error) {
+// toConfig is the configuration that the request asks for in a cluster of so many brokers, which can encrypt values or not.
+func toConfig(req *liftbridgepb.CreateStreamRequest, brokers int, encrypts bool) (*trestlev1.StreamConfig, error) {
 	if err := checkStream(req, brokers); err != nil {
 		return nil, err
 	}
 	if err := checkNumbers(req); err != nil {
 		return nil, err
+	}
+	if req.GetEncryption().GetValue() && !encrypts {
+		return nil, precondition("Failed on preconditions for stream's encryption handler: the broker has no key; start it with LIFTBRIDGE_ENCRYPTION_KEY")
 	}
 	replicas := req.GetReplicationFactor()
 	switch replicas {
@@ -47,6 +50,7 @@ func toConfig(req *liftbridgepb.CreateStreamRequest, brokers int) (*trestlev1.St
 		Partitions: proto.Int32(max(1, req.GetPartitions())), Fanout: proto.Bool(true), // protocol.md 2.1
 		RetainAge: durationpb.New(defaultRetention), RetainBytes: value64(req.GetRetentionMaxBytes()),
 		RetainMessages: value64(req.GetRetentionMaxMessages()),
+		Labels:         labels(req),
 		Compact:        proto.Bool(req.GetCompactEnabled().GetValue()), RequireExpectedOffset: proto.Bool(req.GetOptimisticConcurrencyControl().GetValue()),
 	}
 	if age := req.GetRetentionMaxAge(); age != nil {
@@ -64,6 +68,15 @@ func toConfig(req *liftbridgepb.CreateStreamRequest, brokers int) (*trestlev1.St
 	return c, nil
 }
 
+// labels keep what only Liftbridge has settings for.
+func labels(req *liftbridgepb.CreateStreamRequest) map[string]string {
+	all := autoPauseLabels(req)
+	if req.GetEncryption().GetValue() {
+		all[host.EncryptLabel] = "true"
+	}
+	return all
+}
+
 // checkStream refuses what a stream cannot be called, record, or be spread over.
 func checkStream(req *liftbridgepb.CreateStreamRequest, brokers int) error {
 	switch n := req.GetReplicationFactor(); {
@@ -77,8 +90,6 @@ func checkStream(req *liftbridgepb.CreateStreamRequest, brokers int) error {
 		return invalid("Invalid replicationFactor %d, cluster size %d", n, brokers)
 	case req.GetPartitions() < 0:
 		return invalid("Invalid partitions %d; use 1 or more", req.GetPartitions())
-	case req.GetEncryption().GetValue():
-		return &refusal{codes.FailedPrecondition, asyncInternal, "Failed on preconditions for stream's encryption handler: this version does not encrypt values; leave encryption out"}
 	}
 	return nil
 }

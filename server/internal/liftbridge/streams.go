@@ -16,7 +16,7 @@ const resumeAllLabel = "liftbridge.resume-all"
 
 // CreateStream makes a stream. It waits for the partitions to lead and capture, but not for ever.
 func (s *Service) CreateStream(ctx context.Context, req *liftbridgepb.CreateStreamRequest) (*liftbridgepb.CreateStreamResponse, error) {
-	config, err := toConfig(req, s.liveBrokers())
+	config, err := toConfig(req, s.liveBrokers(), s.config.Encrypts)
 	if err == nil {
 		_, _, err = s.config.Streams.Create(ctx, config, false)
 	}

@@ -62,6 +62,9 @@ func (s *Service) Subscribe(req *liftbridgepb.SubscribeRequest, stream grpc.Serv
 		return noSuchPartition(err)
 	}
 	defer s.over(sub)
+	if req.GetResume() {
+		s.wake(sub.partition.ID)
+	}
 	if err := stream.Send(&liftbridgepb.Message{}); err != nil {
 		return err
 	}
@@ -241,6 +244,7 @@ func (s *Service) watch() {
 	for {
 		changed, state := s.config.Metadata.Changed(), s.config.Metadata.State()
 		s.eachSubscription(func(sub *subscription) { sub.look(state) })
+		s.forgetIdle(state)
 		select {
 		case <-changed:
 		case <-s.running.Done():

@@ -91,6 +91,7 @@ func captureSeries() []series[capture.Counters] {
 		counter("nats_fanout_heard_total", "Fanned out messages that came back to their stream, and were dropped.", func(c *m) float64 { return float64(c.FanoutHeard) }),
 		counter("nats_forged_markers_total", "Markers of a fan-out that did not verify.", func(c *m) float64 { return float64(c.ForgedMarkers) }),
 		counter("nats_bad_headers_total", "NATS messages whose headers could not be read.", func(c *m) float64 { return float64(c.BadHeaders) }),
+		counter("nats_unrouted_total", "NATS messages for a partition that is not captured here.", func(c *m) float64 { return float64(c.Unrouted) }),
 		counter("nats_disconnects_total", "Times that the connection to NATS was lost.", func(c *m) float64 { return float64(c.Disconnects) }),
 		gauge("nats_pending_bytes", "Bytes that were received from NATS and not captured yet.", func(c *m) float64 { return float64(c.PendingBytes) }),
 		gauge("nats_pending_acks", "Answers that were not sent to NATS yet.", func(c *m) float64 { return float64(c.PendingAnswers) }),

@@ -29,6 +29,7 @@ func (p *Partition) Capture(r *batch.Record) error { return p.CaptureWith(r, Cap
 
 // CaptureWith is Capture for a record that asks for more. With an error OnAck is not called.
 func (p *Partition) CaptureWith(r *batch.Record, c Captured) error {
+	heard := c.OnAck != nil
 	if c.OnSettled != nil {
 		told := c.OnAck
 		c.OnAck = func(ack Ack, err error) {
@@ -38,7 +39,7 @@ func (p *Partition) CaptureWith(r *batch.Record, c Captured) error {
 			}
 		}
 	}
-	n := note{expected: c.Expected, notify: c.OnAck}
+	n := note{expected: c.Expected, notify: c.OnAck, unheard: !heard}
 	if p.config.Dedup != nil {
 		n.id = p.config.Dedup.Key.ID(r.MessageID())
 	}

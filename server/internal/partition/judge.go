@@ -127,7 +127,7 @@ func (p *Partition) judgeCaptured(pl *plan, c *capturedBatch) error {
 		id[0] = n.id
 		at := base + int64(n.index-len(out))
 		d := state.Decide(dedup.Request{IDs: id, Count: 1, ExpectedOffset: n.expected}, at, pl.time, nil)
-		w := &pending{seq: pl.next.Seq, notify: n.notify, ack: Ack{BaseOffset: d.BaseOffset, Count: int(d.Count), Epoch: p.config.Epoch}}
+		w := &pending{seq: pl.next.Seq, notify: n.notify, unheard: n.unheard, ack: Ack{BaseOffset: d.BaseOffset, Count: int(d.Count), Epoch: p.config.Epoch}}
 		switch {
 		case d.WrongOffset:
 			out = append(out, dedup.Duplicate{Index: n.index})

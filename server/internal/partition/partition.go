@@ -97,6 +97,7 @@ type Partition struct {
 	tasks  sync.WaitGroup // all goroutines of the partition
 	stop   chan struct{}  // closed when the partition closes: ends waiting for a full disk
 	upkeep upkeep
+	cover  cover
 	memory memory // its lock comes before mu
 	meter  Meter
 	// lastTry says that the disk was found full while the partition closes. Only the writing goroutine uses it.
@@ -110,6 +111,7 @@ type Partition struct {
 	waiting  []*pending // appended and not committed, in the order of the log
 	writing  bool       // the writing goroutine exists
 	syncing  bool       // the syncing goroutine exists
+	unsynced unsynced
 	closed   bool
 	fault    error // why nothing is accepted any more
 	full     error // why what is queued cannot be appended for now

@@ -26,6 +26,7 @@ func (p *Partition) Purge(to Place) (before, now int64, err error) {
 	if offset > committed.Offset {
 		return before, before, &commitlog.RangeError{Offset: offset, LogStart: before, NextOffset: committed.Offset}
 	}
+	p.keepKnown(offset)
 	at := p.config.Now().UnixNano()
 	if now, err = p.log.Purge(offset, at); errors.Is(err, commitlog.ErrFull) { // no room for a new segment
 		if _, err = p.log.SetStart(offset); err == nil { // which makes some

@@ -34,6 +34,7 @@ type note struct {
 	id       dedup.ID // zero: none
 	expected *int64
 	notify   func(Ack, error) // nil: nobody waits
+	unheard  bool             // nobody waits, though notify is called
 }
 
 // maxSpare is how many builders are kept for use.

@@ -188,3 +188,50 @@ func copyFolder(t *testing.T, from, to *vfs.Mem, folder string) {
 		}
 	}
 }
+
+// What is deleted within the dedup window is known after a crash all the same, whichever limit or purge deletes it (S11).
+func TestRememberedWhatIsDeleted(t *testing.T) {
+	t.Parallel()
+	retain := func(limit commitlog.Retention) func(*testing.T, *setup, *rig) {
+		return func(t *testing.T, s *setup, r *rig) {
+			t.Helper()
+			r.Configure(partition.Settings{DedupWindow: time.Minute, Retention: limit})
+			size := r.State().Bytes
+			settle(t, s, r, func() bool { return r.State().Bytes < size/2 })
+		}
+	}
+	for name, remove := range map[string]func(*testing.T, *setup, *rig){
+		"messages": retain(commitlog.Retention{Messages: 20}),
+		"age":      retain(commitlog.Retention{Age: 2 * time.Second}),
+		"bytes":    retain(commitlog.Retention{Bytes: 4 << 10}),
+		"all":      retain(commitlog.Retention{Age: time.Nanosecond}),
+		"purge": func(t *testing.T, _ *setup, r *rig) {
+			t.Helper()
+			if _, _, err := r.Purge(atOffset(150)); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSetup(1)
+			s.segment = 2 << 10
+			rarely := func(c *partition.Config) { withDedup(c); c.Dedup.SnapshotBytes = 1 << 30 }
+			r := s.lead(t, rarely)
+			for i := range 200 {
+				publish(t, r, messages(message(number(i), number(i))))
+				s.clock.forward(time.Second / 10)
+			}
+			remove(t, s, r)
+			s.disk = r.disk.Crash(vfs.KeepNone)
+			_ = r.Close()
+			r = s.lead(t, rarely)
+			for i := range 200 {
+				if ack := publish(t, r, messages(message(number(i), "again"))); ack.BaseOffset != int64(i) || ack.Count != 0 {
+					t.Fatalf("message %d: %+v", i, ack)
+				}
+			}
+			r.close(t)
+		})
+	}
+}

@@ -20,6 +20,7 @@ type pending struct {
 	ack         Ack    // what it will be told
 	err         error  // or why it is refused
 	whenWritten bool
+	unheard     bool      // no client waits, only the broker's books
 	begun       time.Time // of a publication
 
 	listener Listener // with tag; nil: notify is called

@@ -49,11 +49,9 @@ func (p *Partition) keepSnapshot(appended int64) {
 	if !start {
 		return
 	}
-	name := p.log.Last()
-	saved := p.memory.save()
-	p.memory.bytes, p.memory.saved = 0, int64(len(saved))
+	c := p.copyMemory()
 	p.tasks.Go(func() {
-		p.problem(writeSnapshot(p.log.FS(), d.Folder, name, saved))
+		p.problem(p.writeCopy(&c))
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.upkeep.saving = false

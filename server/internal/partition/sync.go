@@ -17,7 +17,7 @@ func (p *Partition) startSyncLocked() {
 func (p *Partition) sync() {
 	for {
 		p.awaitInterval()
-		p.config.Turns.take()
+		p.takeTurn()
 		durable, err := p.log.Sync()
 		p.config.Turns.give()
 		if err != nil {
@@ -31,7 +31,7 @@ func (p *Partition) sync() {
 		p.mu.Lock()
 		idle := p.log.End() == durable || p.settings.Sync == SyncNone
 		if idle {
-			p.syncing = false
+			p.syncing, p.unsynced = false, unsynced{}
 			p.restedLocked()
 		}
 		p.mu.Unlock()

@@ -125,6 +125,7 @@ func (p *Partition) compact(c *commitlog.Compaction, now int64) (more bool) {
 // retain deletes what is over the limits (protocol.md 1.14). When nothing is left, it ends the last segment, too: an idle
 // partition does not keep on the disk what it does not serve.
 func (p *Partition) retain(r commitlog.Retention, now int64) error {
+	p.keepKnownOf(r, now)
 	start, err := p.log.Retain(r, now)
 	if err == nil && p.log.First().Offset < start && start == p.log.End().Offset {
 		_, err = p.log.Purge(start, now)

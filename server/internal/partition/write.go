@@ -14,11 +14,13 @@ func (p *Partition) write() {
 	for {
 		p.mu.Lock()
 		var w work
+		var asked []chan<- memoryCopy
 		if p.fault == nil {
 			w = p.queue.take()
 			w.gaps = p.dueGapsLocked()
+			asked, p.cover.asked = p.cover.asked, nil
 		}
-		if w.empty() {
+		if len(asked) == 0 && w.empty() {
 			p.writing = false
 			p.queue.rest()
 			p.restedLocked()
@@ -26,7 +28,10 @@ func (p *Partition) write() {
 			return
 		}
 		p.mu.Unlock()
-		p.append(&w)
+		p.giveCopies(asked)
+		if !w.empty() {
+			p.append(&w)
+		}
 	}
 }
 
@@ -56,7 +61,7 @@ func (p *Partition) append(w *work) {
 // appended settles those who wait for the write only, keeps the others until it is committed, and sees to the sync.
 func (p *Partition) appended(w *work, pl *plan) {
 	var written []*pending
-	size := 0
+	size, awaited := 0, false
 	for _, b := range pl.batches {
 		size += len(b)
 	}
@@ -65,6 +70,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 	roomAgain := p.full != nil && size > 0
 	if size > 0 {
 		p.full = nil
+		p.cover.bytes += int64(size)
 	}
 	for i, seq := range pl.gapSeqs {
 		p.gaps.Written(w.gaps[i].ID, seq)
@@ -77,6 +83,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 			continue
 		}
 		p.waiting = append(p.waiting, waiting)
+		awaited = awaited || !waiting.unheard
 	}
 	for _, c := range w.captured {
 		if c.missing != nil {
@@ -85,6 +92,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 	}
 	p.queue.done(w.publications, w.captured)
 	if size > 0 && p.settings.Sync != SyncNone {
+		p.unsynced.add(p.config.Turns, awaited)
 		p.startSyncLocked()
 	}
 	p.mu.Unlock()

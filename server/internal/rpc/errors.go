@@ -30,6 +30,16 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s has %d bytes and the limit is %d; send it in smaller parts", e.What, e.SizeBytes, e.LimitBytes)
 }
 
+// StalePartitionsError says that a partition was chosen when the stream had another number of them.
+type StalePartitionsError struct {
+	Stream   string
+	Had, Has int
+}
+
+func (e *StalePartitionsError) Error() string {
+	return fmt.Sprintf("the partition was chosen among %d of stream %q, which has %d now; choose it anew", e.Had, e.Stream, e.Has)
+}
+
 // LimitError says that there is as much of something as the broker takes on at one time.
 type LimitError struct {
 	What  string
@@ -153,6 +163,7 @@ func classifyStream(err error) (mapping, bool) {
 		mode        *host.ModeError
 		notReady    *host.NotReadyError
 		internal    *host.InternalError
+		stale       *StalePartitionsError
 		refusal     *metadata.Refusal
 	)
 	switch {
@@ -171,6 +182,10 @@ func classifyStream(err error) (mapping, bool) {
 	case errors.As(err, &mode):
 		return mapping{code: codes.FailedPrecondition, reason: modeReason(mode), names: map[string]string{
 			"stream": mode.Stream, "partition": number(mode.Partition),
+		}}, true
+	case errors.As(err, &stale):
+		return mapping{code: codes.Aborted, reason: "STALE_PARTITIONS", names: map[string]string{
+			"stream": stale.Stream, "partitions": number(stale.Has),
 		}}, true
 	case errors.As(err, &internal):
 		return mapping{code: codes.PermissionDenied, reason: string(metadata.ReasonInternalStream), names: map[string]string{"stream": internal.Stream}}, true

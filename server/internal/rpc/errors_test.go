@@ -62,6 +62,7 @@ func TestToStatus(t *testing.T) {
 		{&commitlog.RangeError{Offset: 9, LogStart: 2, NextOffset: 3}, codes.OutOfRange, "OFFSET_BEYOND_END", nil},
 		{&commitlog.TooLargeError{Offset: 7, SizeBytes: 9}, codes.ResourceExhausted, "TOO_LARGE", map[string]string{"offset": "7", "bytes": "9"}},
 		{&TooLargeError{What: "a message", SizeBytes: 9, LimitBytes: 8}, codes.InvalidArgument, "TOO_LARGE", map[string]string{"bytes": "9", "limit": "8"}},
+		{&StalePartitionsError{Stream: "s", Had: 2, Has: 3}, codes.Aborted, "STALE_PARTITIONS", map[string]string{"stream": "s", "partitions": "3"}},
 		{&partition.DamagedError{Offset: 3, NextGood: 9}, codes.DataLoss, "CORRUPT_DATA", map[string]string{"offset": "3", "next_good_offset": "9"}},
 		{fmt.Errorf("%w: %w", partition.ErrOutcomeUnknown, context.Canceled), codes.Unknown, "OUTCOME_UNKNOWN", nil},
 		{partition.ErrPaused, codes.FailedPrecondition, "PAUSED", nil},

@@ -29,6 +29,8 @@ type Limits struct {
 	// Readers is the number of Subscribe and Fetch calls. Each holds one response at most, also while the other side does not
 	// read: 1 MiB, or one batch that is larger. Default: 10,000.
 	Readers int
+	// Watchers is the number of WatchMetadata calls; each keeps what its client was told of all streams. Default: 1,024.
+	Watchers int
 	// LargeResponseBytes is how much larger than 1 MiB the responses that readers ask for with max_response_bytes may be,
 	// all together. Default: 1 GiB.
 	LargeResponseBytes int
@@ -45,6 +47,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Publishes, 256},
 		{&l.PublishStreams, 10_000},
 		{&l.Readers, 10_000},
+		{&l.Watchers, 1024},
 		{&l.LargeResponseBytes, 1 << 30},
 	} {
 		if *d.field == 0 {
@@ -137,6 +140,7 @@ type ledger struct {
 	publishes      *budget
 	publishStreams *budget
 	readers        *budget
+	watchers       *budget
 	largeResponses *budget // bytes
 }
 
@@ -144,7 +148,8 @@ func newLedger(l Limits) *ledger {
 	l = l.withDefaults()
 	return &ledger{
 		limits: l, inFlight: newBudget(l.InFlightBytes), publishes: newBudget(l.Publishes),
-		publishStreams: newBudget(l.PublishStreams), readers: newBudget(l.Readers), largeResponses: newBudget(l.LargeResponseBytes),
+		publishStreams: newBudget(l.PublishStreams), readers: newBudget(l.Readers),
+		watchers: newBudget(l.Watchers), largeResponses: newBudget(l.LargeResponseBytes),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
+	"github.com/trestlehq/trestle/metadata"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 	"github.com/trestlehq/trestle/server/internal/host"
 )
@@ -26,7 +27,7 @@ func serveLimited(t *testing.T, limits Limits) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Serve(listener, Config{Streams: &noStreams{}, Limits: limits, Logger: slog.New(slog.DiscardHandler)})
+	s := Serve(listener, Config{Streams: &noStreams{}, Metadata: metadata.NewMachine(), Limits: limits, Logger: slog.New(slog.DiscardHandler)})
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +74,35 @@ func TestPublishesAreCountedBeforeTheyArrive(t *testing.T) {
 	}
 	if _, err := newLedger(Limits{Publishes: 1}).tapPublish(t.Context(), &tap.Info{FullMethodName: "/another/Method"}); err != nil {
 		t.Errorf("another method: %v", err)
+	}
+}
+
+// A WatchMetadata beyond the limit is refused with a reason; one that ends makes room.
+func TestWatchersAreLimited(t *testing.T) {
+	t.Parallel()
+	server := trestlev1.NewServerServiceClient(serveLimited(t, Limits{Watchers: 1}))
+	watch := func(ctx context.Context) error {
+		w, err := server.WatchMetadata(ctx, &trestlev1.WatchMetadataRequest{})
+		if err == nil {
+			_, err = w.Recv()
+		}
+		return err
+	}
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	if err := watch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	err := watch(t.Context())
+	if st := status.Convert(err); st.Code() != codes.ResourceExhausted || len(st.Details()) == 0 || !strings.Contains(st.Message(), "1 watchers of the metadata") {
+		t.Errorf("beyond the limit: %v", err)
+	}
+	end()
+	for status.Code(err) == codes.ResourceExhausted && t.Context().Err() == nil { // until the broker hears of the end
+		err = watch(t.Context())
+	}
+	if err != nil {
+		t.Errorf("with room again: %v", err)
 	}
 }
 

@@ -54,6 +54,9 @@ type destination struct {
 // prepare checks a batch and finds where it goes.
 func (s *logService) prepare(req *codec.PublishRequest) (destination, partition.Batch, error) {
 	to := destination{stream: req.Stream}
+	if err := s.checkChoice(req); err != nil {
+		return to, partition.Batch{}, err
+	}
 	if req.Partition != nil {
 		to.partition = *req.Partition
 	} else if stream, err := s.streams.Get(req.Stream); err == nil { // else it is not found below
@@ -68,6 +71,19 @@ func (s *logService) prepare(req *codec.PublishRequest) (destination, partition.
 	to.at = p
 	b, err := toBatch(req, subjects)
 	return to, b, err
+}
+
+// checkChoice refuses a partition that was chosen when the stream had another number of them (protocol.md 3.15). A stream
+// that is not there is not found later.
+func (s *logService) checkChoice(req *codec.PublishRequest) error {
+	if req.Partitions == 0 {
+		return nil
+	}
+	stream, err := s.streams.Get(req.Stream)
+	if has := len(stream.Partitions); err == nil && int(req.Partitions) != has {
+		return &StalePartitionsError{Stream: req.Stream, Had: int(req.Partitions), Has: has}
+	}
+	return nil
 }
 
 // NewProducer gives out a producer id.

@@ -105,7 +105,7 @@ func (s *Server) register(running context.Context, config *Config, books *ledger
 	s.grpc.RegisterService(readable(trestlev1.StreamService_ServiceDesc), &streamService{streams: config.Streams})
 	s.grpc.RegisterService(readable(trestlev1.CursorService_ServiceDesc), cursors)
 	s.grpc.RegisterService(readable(trestlev1.ServerService_ServiceDesc), &serverService{
-		identity: config.Identity, metadata: config.Metadata, limits: books.limits, running: running,
+		identity: config.Identity, metadata: config.Metadata, ledger: books, running: running,
 	})
 	for _, one := range config.Beside {
 		one.Register(s.grpc)

@@ -30,7 +30,7 @@ type serverService struct {
 	trestlev1.UnimplementedServerServiceServer
 	identity Identity
 	metadata Metadata
-	limits   Limits
+	ledger   *ledger
 	running  context.Context // ends when the broker stops
 }
 
@@ -42,8 +42,8 @@ func (s *serverService) GetServerInfo(context.Context, *trestlev1.GetServerInfoR
 		GrpcAddress: s.identity.GRPCAddress, HttpAddress: s.identity.HTTPAddress, NatsUrl: s.identity.NATSURL,
 		Limits: &trestlev1.Limits{
 			MessageBytes: host.MaxMessageBytes, BatchBytes: partition.MaxBatchBytes - batch.HeaderSize, ResponseBytes: maxChunk,
-			StreamWindowBytes: int64(s.limits.StreamWindowBytes), InFlightBytes: int64(s.limits.InFlightBytes),
-			PublishStreams: int32(s.limits.PublishStreams), Readers: int32(s.limits.Readers),
+			StreamWindowBytes: int64(s.ledger.limits.StreamWindowBytes), InFlightBytes: int64(s.ledger.limits.InFlightBytes),
+			PublishStreams: int32(s.ledger.limits.PublishStreams), Readers: int32(s.ledger.limits.Readers),
 		},
 		MetadataRevision: state.Index(),
 	}

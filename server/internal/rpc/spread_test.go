@@ -94,3 +94,29 @@ func TestBatchesForSeveralPartitions(t *testing.T) {
 		}
 	}
 }
+
+// A partition that was chosen by a key when the stream had fewer is refused, and one that was not is taken (3.15).
+func TestStalePartitions(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	k.create(t, "s", func(c *trestlev1.StreamConfig) { c.Partitions = proto.Int32(2) })
+	publish := func(chosenAmong uint32) error {
+		req := request("s", "v")
+		req.Partitions = chosenAmong
+		_, err := k.log.Publish(t.Context(), req)
+		return err
+	}
+	if err := publish(2); err != nil {
+		t.Error(err)
+	}
+	config := &trestlev1.StreamConfig{Name: "s", Partitions: proto.Int32(3)}
+	if _, err := k.streams.UpdateStream(t.Context(), &trestlev1.UpdateStreamRequest{Config: config}); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "chosen among 2 of 3", publish(2), codes.Aborted, "STALE_PARTITIONS")
+	for _, among := range []uint32{0, 3} {
+		if err := publish(among); err != nil {
+			t.Errorf("chosen among %d: %v", among, err)
+		}
+	}
+}

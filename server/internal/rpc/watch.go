@@ -26,6 +26,10 @@ func (s *serverService) WatchMetadata(req *trestlev1.WatchMetadataRequest, strea
 	if err := refuseUnknown(req); err != nil {
 		return toStatus(err)
 	}
+	if !s.ledger.watchers.tryTake(1) {
+		return toStatus(&LimitError{What: "watchers of the metadata", Limit: s.ledger.watchers.total})
+	}
+	defer s.ledger.watchers.giveBack(1)
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.running, func() { cancel(context.Cause(s.running)) })()

@@ -25,7 +25,7 @@ const burstBytes = 128
 // TestBurst publishes plain messages as fast as publishers can: none is lost, and each publisher's are in order. It prints
 // the rate at which they became durable, beside that at which a core NATS subscriber got as many over the same server.
 func TestBurst(t *testing.T) {
-	program := servertest.Build(t)
+	program := buildOnce(t)
 	for _, external := range []bool{false, true} {
 		for _, publishers := range []int{1, 4} {
 			where := map[bool]string{false: "embedded", true: "external"}[external]

@@ -90,7 +90,7 @@ func newChaos(t *testing.T) *chaos {
 		}
 	})
 	k := &chaos{
-		t: t, program: servertest.Build(t), dataDir: dataDir, random: rand.New(rand.NewPCG(*seed, 0)), audits: map[string]*audit{},
+		t: t, program: buildOnce(t), dataDir: dataDir, random: rand.New(rand.NewPCG(*seed, 0)), audits: map[string]*audit{},
 	}
 	// One stream has segments of the usual size; the other one begins a new one many times in a life.
 	for _, stream := range []string{"steady", "rolling"} {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/trestlehq/trestle/client"
-	"github.com/trestlehq/trestle/server/servertest"
 )
 
 var (
@@ -37,7 +36,7 @@ const (
 // TestManyPartitions makes a broker with many partitions, measures what they cost while nothing happens, and then how long
 // a durable ack takes when each gets a few messages a second.
 func TestManyPartitions(t *testing.T) {
-	b := newBroker(t, servertest.Build(t), false)
+	b := newBroker(t, buildOnce(t), false)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	begun := time.Now()

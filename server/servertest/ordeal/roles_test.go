@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,12 +27,39 @@ const roleVariable = "ORDEAL_ROLE"
 func TestMain(m *testing.M) {
 	role := map[string]func(io.Writer, []string) error{"publish": publishRole, "nats": natsRole}[os.Getenv(roleVariable)]
 	if role == nil {
-		os.Exit(m.Run())
+		os.Exit(runTests(m))
 	}
 	if err := role(os.Stdout, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// builtServer is built once for all tests.
+var builtServer = struct {
+	sync.Once
+	dir, path string
+	err       error
+}{}
+
+// runTests runs the tests and removes what was built for them.
+func runTests(m *testing.M) int {
+	defer func() { _ = os.RemoveAll(builtServer.dir) }() // "": nothing was built
+	return m.Run()
+}
+
+// buildOnce returns the path of the server.
+func buildOnce(t *testing.T) string {
+	t.Helper()
+	builtServer.Do(func() {
+		if builtServer.dir, builtServer.err = os.MkdirTemp("", "trestle-ordeal-"); builtServer.err == nil { //nolint:usetesting // for all tests
+			builtServer.path, builtServer.err = servertest.BuildInto(context.Background(), builtServer.dir)
+		}
+	})
+	if builtServer.err != nil {
+		t.Fatal(builtServer.err)
+	}
+	return builtServer.path
 }
 
 // startRole starts this test binary in a role.

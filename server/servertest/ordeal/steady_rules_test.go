@@ -27,6 +27,8 @@ func TestSteadyRules(t *testing.T) {
 		{"in parts", []uint64{1, 4}, append(gap(9, 13), gap(18, 21)...), false, 2, true},
 		{"nothing was missed", []uint64{1, 2, 3, 4}, nil, true, 0, true},
 		{"nothing was missed and nobody can know", []uint64{1, 2, 3, 4}, nil, false, 0, false},
+		{"something was missed shortly before the end", []uint64{1, 2, 4}, gap(18, 21), true, 1, true},
+		{"nothing was missed and a gap says more", []uint64{1, 2, 3, 4}, gap(5, 21), true, 0, false},
 		{"no gap", []uint64{1, 4}, nil, true, 2, false},
 		{"one message outside", []uint64{1, 4}, append(gap(9, 13), gap(19.5, 21)...), false, 2, false},
 		{"too short at the begin", []uint64{1, 2, 4}, gap(15, 21), false, 1, false},

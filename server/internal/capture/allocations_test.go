@@ -1,0 +1,6 @@
+//go:build !race
+
+package capture
+
+// mostAllocations of reading a hundred messages.
+const mostAllocations = 1
