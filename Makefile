@@ -25,7 +25,9 @@ ONLY    ?= .
 ROUNDS  ?= 50
 MESSAGES ?= 1000000
 OVERLOAD ?= 10s
+OUTAGE  ?= 10s
 STREAMS ?= 1000
+ARGS    ?=
 
 # Pinned in .tools/go.mod, built when missing and when that file changes.
 TOOLS := $(addprefix $(BIN)/,benchstat buf golangci-lint protoc-gen-go protoc-gen-go-grpc)
@@ -55,6 +57,7 @@ test: ## Run the tests, with the race detector where it works (PKG=./... RUN=reg
 	fi; \
 	go list -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(PKG) | xargs -r go build -o /dev/null; \
 	go test $$race -shuffle=on -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
+	@if [ '$(PKG)$(RUN)' = ./... ]; then cd .compat && go test -short -count 1 -timeout $(TIMEOUT) ./...; fi
 
 .PHONY: lint
 lint: lint-go lint-proto breaking ## Run every check of the source: lint-go, lint-proto, breaking
@@ -113,6 +116,11 @@ check-readers: ## Check that protoc and Node read segment files as Go does (SEGM
 compat: ## Drive a server with Liftbridge's own Go client, a module of its own (RUN=regexp)
 	@cd .compat && go vet ./... && go test -count 1 -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') ./...
 
+.PHONY: compat-liftbridge
+compat-liftbridge: ## Drive Liftbridge v1.9.0 with the same suite: it must differ as the table says, and not otherwise
+	@mkdir -p $(BIN) && go build -C .compat/liftbridge -o $(BIN)/liftbridge github.com/liftbridge-io/liftbridge; \
+	cd .compat && go test -count 1 -timeout 20m -v -run '^TestDifferences$$' . -compare $(BIN)/liftbridge
+
 .PHONY: size
 size: ## Print Go files above 400 lines and functions above 60 (a report: fails nothing)
 	@find . -name '*.go' -not -name '*.pb.go' -not -path './.*' | sort | xargs awk ' \
@@ -144,6 +152,20 @@ bench-compare: $(BIN)/benchstat ## Compare two such files (OLD=file NEW=file), o
 		echo "which two? make bench-compare OLD=.bin/bench/… NEW=.bin/bench/…, or REF=main" >&2; exit 2; \
 	fi; \
 	benchstat "$$old" "$$new"
+
+.PHONY: bench-vs
+bench-vs: build ## Compare with core NATS and JetStream, side by side, for some minutes (ARGS="--quick --rounds 7 --size 1024")
+	$(BIN)/trestle bench vs core $(ARGS)
+	$(BIN)/trestle bench vs jetstream $(ARGS)
+
+.PHONY: bench-liftbridge
+bench-liftbridge: build ## Compare with Liftbridge v1.9.0, side by side, for some minutes (ARGS="--quick")
+	@go build -C .compat/liftbridge -o $(BIN)/liftbridge github.com/liftbridge-io/liftbridge
+	$(BIN)/trestle bench vs liftbridge --program $(BIN)/liftbridge $(ARGS)
+
+.PHONY: bench-smoke
+bench-smoke: ## Hold allocations per record, and ratios to NATS, against wide bounds; times are not judged
+	@go test -count 1 -timeout 5m -run '^TestBenchSmoke$$' -v ./cmd/trestle -smoke
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while, one after the other (PKG=./... FUZZTIME=30s)
@@ -177,6 +199,18 @@ burst: ## Publish a burst of plain messages over embedded and external NATS: non
 .PHONY: overload
 overload: ## Publish faster than the disk for a while: bounded memory, published = stored + gaps (OVERLOAD=10s)
 	@nice -n 10 go test -count 1 -timeout 30m -run '^TestOverload$$' -v ./server/servertest/ordeal -overload $(OVERLOAD)
+
+.PHONY: disconnects
+disconnects: ## Break connections and restart the broker under a Producer and a Subscription: nothing stuck, lost, doubled or out of order (DISCONNECTS=1000)
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestThousandDisconnects$$' -v ./client -disconnects $(or $(DISCONNECTS),1000)
+
+.PHONY: outages
+outages: ## Take away NATS, the network or the server for a while: all that is missing is within gaps as long as that (OUTAGE=10s)
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestOutages$$' -v -parallel 8 ./server/servertest/ordeal -outage $(OUTAGE)
+
+.PHONY: readers
+readers: ## 200 readers that never read and 1,000 that vanish: bounded memory, nobody else feels them, nothing of them stays
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestReaders$$' -v ./server/servertest/ordeal -deaf 200 -vanish 1000
 
 .PHONY: idle
 idle: ## Create 1,000 streams of 5 partitions and measure what they cost idle, and durable acks at 10 messages/s each

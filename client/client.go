@@ -26,6 +26,7 @@ type Client struct {
 	hangUp   context.CancelFunc
 	relays   sync.WaitGroup // goroutines of relays
 	single   *relay         // for those who wait for each batch
+	numbered *relay         // for producers
 
 	mu            sync.Mutex
 	closed        bool
@@ -57,7 +58,7 @@ func Connect(ctx context.Context, addrs string, opts ...Option) (*Client, error)
 		subscriptions: map[*Subscription]struct{}{},
 	}
 	c.standing, c.hangUp = context.WithCancel(context.Background())
-	c.single = newRelay(c)
+	c.single, c.numbered = newRelay(c, false), newRelay(c, true)
 	// A call is what tells a trestle server from whatever else may listen there; this is the lightest there is.
 	if _, err := c.streams.ListStreams(ctx, &trestlev1.ListStreamsRequest{PageSize: 1}); err != nil {
 		c.hangUp()

@@ -2,145 +2,195 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
-	"github.com/trestlehq/trestle/proto/batch"
 	"github.com/trestlehq/trestle/proto/codec"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
-// attemptTime bounds one call: a server that has not answered by then is asked again.
+// attemptTime bounds how long is waited for a server, or for its answer: one that has not answered by then is asked again.
 const attemptTime = 30 * time.Second
 
-// identity is the id of a producer, asked for when it is needed first.
-type identity struct {
-	mu sync.Mutex
-	id uint64 // 0: not known yet
+// dispatch sends what is to be sent now. It is called with mu held.
+func (p *Producer) dispatch(l *lane) {
+	if p.id == 0 {
+		p.identify()
+		return
+	}
+	for b := l.next(); b != nil; b = l.next() {
+		attempt := &shipment{count: b.count, req: &codec.PublishRequest{
+			Stream: p.stream.name, Partition: &l.partition, Records: b.records, Ack: p.policy,
+			ProducerID: p.id, ProducerEpoch: b.number.epoch, ProducerSequence: b.number.sequence,
+		}}
+		attempt.done = func(ack Ack, err error) { p.answered(l, b, attempt, ack, err) }
+		b.shipped = attempt
+		p.stream.client.numbered.ship(attempt)
+	}
 }
 
-// get asks for the id, if nobody has done that. An error means that no id was used.
-func (i *identity) get(ctx context.Context, s *Stream) (uint64, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.id != 0 {
-		return i.id, nil
-	}
-	resp, err := trestlev1.NewLogServiceClient(s.client.conn).NewProducer(ctx, &trestlev1.NewProducerRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		return 0, callError(fmt.Sprintf("begin a producer for stream %q", s.name), err)
-	}
-	if resp.GetProducerId() == 0 {
-		return 0, newError(reasonInternal, "begin a producer for stream %q: the server gave it no id", s.name)
-	}
-	i.id = resp.GetProducerId()
-	return i.id, nil
-}
-
-// delivery is the sending of one batch, by as many attempts as it takes.
-type delivery struct {
-	*lane
-	parcel  *parcel
-	unknown bool      // an attempt may have stored it, under the number that it still has
-	failed  time.Time // when it failed first; zero: never
-	pauses  int
-}
-
-// deliver sends a batch until it is stored, or is certain not to be, or it can no longer be waited for.
-func (l *lane) deliver(b *parcel) (Ack, error) {
-	d := delivery{lane: l, parcel: b}
-	for {
-		ack, err := d.attempt()
-		if err == nil {
-			l.sequence++
-			return ack, nil
+// answered takes the answer to an attempt, unless nobody waits for that one any more.
+func (p *Producer) answered(l *lane, b *parcel, attempt *shipment, ack Ack, err error) {
+	p.mu.Lock()
+	if b.shipped == attempt {
+		b.shipped = nil
+		l.answer(b, ack, err)
+		p.settle(l.stored())
+		if l.unresolved() {
+			p.resolve(l)
 		}
-		if !d.again(err) {
-			return Ack{}, d.given(err)
+		p.dispatch(l)
+	}
+	p.mu.Unlock()
+	p.tell()
+}
+
+// resolve goes on after attempts that have failed: at once after the first, and the later the more have failed in a row.
+// It is called with mu held.
+func (p *Producer) resolve(l *lane) {
+	p.settle(l.resolve(p.retrying()))
+	if len(l.flight) == 0 || l.failures < 2 {
+		return
+	}
+	l.held = true
+	delay := min(leastDelay<<min(l.failures-2, 10), mostDelay)
+	p.running.Go(func() {
+		p.pause(delay)
+		p.mu.Lock()
+		l.held = false
+		if r := p.retrying(); r.never && len(l.flight) > 0 {
+			p.settle(l.resolve(r))
 		}
-	}
+		p.dispatch(l)
+		p.mu.Unlock()
+		p.tell()
+	})
 }
 
-func (d *delivery) attempt() (Ack, error) {
-	ctx, cancel := context.WithTimeout(d.producer.stopping, attemptTime)
-	defer cancel()
-	s := d.producer.stream
-	id, err := d.producer.identity.get(ctx, s)
-	if err != nil {
-		return Ack{}, err
-	}
-	crc := batch.Checksum(d.parcel.records)
-	return s.send(ctx, &codec.PublishRequest{
-		Stream: s.name, Partition: &d.partition, Records: d.parcel.records, RecordsCRC: &crc, Ack: d.producer.policy,
-		ProducerID: id, ProducerEpoch: d.epoch, ProducerSequence: d.sequence,
-	}, grpc.WaitForReady(true))
+func (p *Producer) retrying() retrying {
+	return retrying{now: time.Now(), forTime: p.cfg.RetryFor, never: p.stopping.Err() != nil || p.stream.client.isClosed()}
 }
 
-// again says whether another attempt is to be made, after the pause that it needs.
-func (d *delivery) again(err error) bool {
-	var e *Error
-	numbered := errors.As(err, &e) && e.Names["producer_id"] != ""
-	switch {
-	case errors.Is(err, ErrSequenceGap), errors.Is(err, ErrOutcomeUnknown) && numbered && !d.unknown:
-		// The server does not have what came before, or does not know. Nothing is stored under this number.
-		d.beginEpoch()
-		d.unknown = false
-	case errors.Is(err, ErrOutcomeUnknown) && numbered:
-		return false // nobody will know any more
-	case errors.Is(err, ErrOutcomeUnknown):
-		d.unknown = true
-	case !passes(err):
-		return false
-	}
-	return d.pause()
-}
-
-// passes is true of errors that another attempt may not have.
-func passes(err error) bool {
-	for _, kind := range []error{ErrUnavailable, ErrTooManyInFlight, ErrNotEnoughReplicas, context.DeadlineExceeded} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
-}
-
-// pause waits before the next attempt, the longer the more have failed. It is false when there is not to be one.
-func (d *delivery) pause() bool {
-	now := time.Now()
-	if d.failed.IsZero() {
-		d.failed = now
-	}
-	c := d.producer.stream.client
-	if now.Sub(d.failed) >= d.producer.cfg.RetryFor || d.producer.stopping.Err() != nil || c.isClosed() {
-		return false
-	}
-	delay := min(leastDelay<<min(d.pauses, 10), mostDelay)
-	d.pauses++
+// pause waits for about the delay, or until nothing is sent again any more.
+func (p *Producer) pause(delay time.Duration) {
 	timer := time.NewTimer(delay/2 + rand.N(delay/2))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
-	case <-d.producer.stopping.Done():
-		return false
-	case <-c.closing:
-		return false
+	case <-p.stopping.Done():
+	case <-p.stream.client.closing:
 	}
 }
 
-// given is the error of a batch that is given up. Where it may be stored, it is of no other kind than
-// ErrOutcomeUnknown, and a new epoch keeps what is still under way of the old one from being stored later.
-func (d *delivery) given(err error) error {
-	if !d.unknown && !errors.Is(err, ErrOutcomeUnknown) {
-		return err
+// abandon settles everything as what it is: not sent, or of unknown outcome.
+func (p *Producer) abandon() {
+	p.mu.Lock()
+	p.stop()
+	doing := fmt.Sprintf("publish to stream %q", p.stream.name)
+	no := publishError(doing, status.FromContextError(p.stopping.Err()).Err(), false)
+	for _, l := range p.lanes {
+		p.settle(l.abandon(no, func(b *parcel) bool {
+			attempt := b.shipped
+			b.shipped = nil
+			return attempt != nil && p.stream.client.numbered.drop(attempt)
+		}))
 	}
-	d.beginEpoch()
-	return newError(reasonOutcomeUnknown, "publish to partition %d of stream %q: %d messages may or may not be stored: read the stream to see; the last attempt: %v",
-		d.partition, d.producer.stream.name, d.parcel.count, err)
+	p.mu.Unlock()
+	p.tell()
+}
+
+// settle counts batches out that have become what they will be, and has them told. It is called with mu held.
+func (p *Producer) settle(batches []*parcel) {
+	for _, b := range batches {
+		p.messages -= b.count
+		p.bytes -= b.size
+		if b.err != nil {
+			p.noteFailure(b.err, b.count)
+		}
+	}
+	p.untold = append(p.untold, batches...)
+	if len(batches) > 0 && p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+}
+
+// tell tells those who wait for batches what became of them, in the order in which that happened: what one goroutine tells
+// others leave to it.
+func (p *Producer) tell() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.telling {
+		return
+	}
+	p.telling = true
+	for len(p.untold) > 0 {
+		batches := p.untold
+		p.untold = nil
+		p.mu.Unlock()
+		for _, b := range batches {
+			if b.err != nil && p.cfg.OnError != nil {
+				b.each(func(m *Message) { p.cfg.OnError(m, b.err) })
+			}
+		}
+		p.mu.Lock()
+		for _, b := range batches {
+			p.keepSpare(b)
+			close(b.settled)
+		}
+	}
+	p.telling = false
+	if p.busy && p.messages == 0 {
+		p.busy = false
+		p.stream.client.end()
+	}
+}
+
+// identify asks for the producer's id, once, and sends what waits for it. It is called with mu held.
+func (p *Producer) identify() {
+	if p.identifying || p.stopping.Err() != nil {
+		return
+	}
+	p.identifying = true
+	p.running.Go(func() {
+		id, err := p.askForID()
+		p.mu.Lock()
+		p.identifying = false
+		p.id = id
+		for _, l := range p.lanes {
+			if err != nil {
+				p.settle(l.refuse(err))
+			} else {
+				p.dispatch(l)
+			}
+		}
+		p.mu.Unlock()
+		p.tell()
+	})
+}
+
+// askForID asks until there is an answer, as often as a batch is sent.
+func (p *Producer) askForID() (uint64, error) {
+	s, begun := p.stream, time.Now()
+	for failures := 0; ; failures++ {
+		ctx, cancel := context.WithTimeout(p.stopping, attemptTime)
+		resp, err := trestlev1.NewLogServiceClient(s.client.conn).NewProducer(ctx, &trestlev1.NewProducerRequest{}, grpc.WaitForReady(true))
+		cancel()
+		if err == nil && resp.GetProducerId() != 0 {
+			return resp.GetProducerId(), nil
+		}
+		if err == nil {
+			return 0, newError(reasonInternal, "begin a producer for stream %q: the server gave it no id", s.name)
+		}
+		err = callError(fmt.Sprintf("begin a producer for stream %q", s.name), err)
+		r := p.retrying()
+		if r.never || r.now.Sub(begun) >= r.forTime || !passes(err) {
+			return 0, err
+		}
+		p.pause(min(leastDelay<<min(failures, 10), mostDelay))
+	}
 }

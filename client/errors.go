@@ -13,6 +13,8 @@ var (
 	ErrCursorNotFound    = errors.New("cursor not found")
 	// ErrStaleRevision means that what was to be changed has changed since it was read.
 	ErrStaleRevision = errors.New("stale revision")
+	// ErrStalePartitions means that the partition was chosen by a key when the stream had another number of them.
+	ErrStalePartitions = errors.New("stale number of partitions")
 	// ErrInternalStream means that the stream is the brokers' own: it can be read and not changed.
 	ErrInternalStream = errors.New("internal stream")
 	ErrPaused         = errors.New("paused")

@@ -40,8 +40,8 @@ func (b *exampleBroker) stop() error {
 	return errors.Join(b.Shutdown(ctx), os.RemoveAll(b.folder))
 }
 
-// withOrders runs an example on a broker that has a stream orders, which records orders.> in two partitions.
-func withOrders(example func(ctx context.Context, c *client.Client, orders *client.Stream) error) {
+// withBroker runs an example on a broker.
+func withBroker(example func(ctx context.Context, broker *exampleBroker, c *client.Client) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	broker, err := startBroker(ctx)
@@ -49,20 +49,22 @@ func withOrders(example func(ctx context.Context, c *client.Client, orders *clie
 		fmt.Println(err)
 		return
 	}
-	err = broker.withOrders(ctx, example)
+	c, err := client.Connect(ctx, broker.Ready().GRPC)
+	if err == nil {
+		err = errors.Join(example(ctx, broker, c), c.Close())
+	}
 	if err = errors.Join(err, broker.stop()); err != nil {
 		fmt.Println(err)
 	}
 }
 
-func (b *exampleBroker) withOrders(ctx context.Context, example func(context.Context, *client.Client, *client.Stream) error) error {
-	c, err := client.Connect(ctx, b.Ready().GRPC)
-	if err != nil {
-		return err
-	}
-	orders, err := c.CreateStream(ctx, client.StreamConfig{Name: "orders", Subjects: []string{"orders.*"}, Partitions: 2})
-	if err == nil {
-		err = example(ctx, c, orders)
-	}
-	return errors.Join(err, c.Close())
+// withOrders is withBroker with a stream orders, which records orders.* in two partitions.
+func withOrders(example func(ctx context.Context, c *client.Client, orders *client.Stream) error) {
+	withBroker(func(ctx context.Context, _ *exampleBroker, c *client.Client) error {
+		orders, err := c.CreateStream(ctx, client.StreamConfig{Name: "orders", Subjects: []string{"orders.*"}, Partitions: 2})
+		if err != nil {
+			return err
+		}
+		return example(ctx, c, orders)
+	})
 }

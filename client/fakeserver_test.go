@@ -103,7 +103,7 @@ func (s *fakeServer) listenAt(t testing.TB, addr string) *listening {
 
 func (s *fakeServer) serve(t testing.TB, listener net.Listener, opts ...grpc.ServerOption) *listening {
 	t.Helper()
-	opts = append(opts, grpc.ForceServerCodecV2(codec.New()), grpc.MaxRecvMsgSize(math.MaxInt32))
+	opts = append([]grpc.ServerOption{grpc.ForceServerCodecV2(codec.New()), grpc.MaxRecvMsgSize(math.MaxInt32)}, opts...)
 	l := &listening{Server: grpc.NewServer(opts...), addr: listener.Addr().String(), served: make(chan struct{})}
 	trestlev1.RegisterStreamServiceServer(l.Server, s)
 	l.RegisterService(&logServiceDesc, s)

@@ -23,7 +23,7 @@ type fakeStream struct {
 
 // publishStream ends with the first error that is not an answer of a trestle server.
 func (s *fakeServer) publishStream(stream grpc.ServerStream) error {
-	f := &fakeStream{server: s, ServerStream: stream, end: make(chan error, 1)}
+	f := &fakeStream{server: s, ServerStream: stream, end: make(chan error, 2)}
 	go f.receive()
 	select {
 	case err := <-f.end:
@@ -37,7 +37,8 @@ func (f *fakeStream) receive() {
 	partitions := map[int32]chan *codec.PublishStreamRequest{}
 	for {
 		req := &codec.PublishStreamRequest{}
-		if f.RecvMsg(req) != nil {
+		if err := f.RecvMsg(req); err != nil {
+			f.end <- err
 			return
 		}
 		to := int32(-1)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/trestlehq/trestle/proto/batch"
 )
@@ -40,17 +41,36 @@ func (f *Future) Ack(ctx context.Context) (Ack, error) {
 	return f.parcel.ackOf(f.index), nil
 }
 
-// parcel is a batch on its way.
+// parcel is a batch of a Producer. But for what belongs to a lane, it is under the producer's mu until it is settled.
 type parcel struct {
 	records []byte // encoded; nil once it is settled
 	size    int    // bytes that its records had, one by one
 	count   int    // of records
+	futures []Future
 
 	partition int32
 
-	settled chan struct{} // closed when ack and err are set
+	settled chan struct{} // closed when ack and err are set for good
 	ack     Ack
 	err     error
+
+	// Of its lane.
+	number   number
+	stage    stage
+	attempts int
+	unknown  bool      // an attempt may have stored it, under the number that it still has
+	failed   time.Time // when it failed first; zero: never
+
+	shipped *shipment // the attempt whose answer is waited for
+}
+
+// future is that of the last record. Futures are made several at a time.
+func (b *parcel) future() *Future {
+	if len(b.futures) == cap(b.futures) {
+		b.futures = make([]Future, 0, min(b.count, 64))
+	}
+	b.futures = append(b.futures, Future{parcel: b, index: b.count - 1})
+	return &b.futures[len(b.futures)-1]
 }
 
 // ackOf is the ack of one message of the batch. Its offset is -1 where that is not known.

@@ -1,91 +1,180 @@
 package client
 
-import "github.com/trestlehq/trestle/proto/batch"
+import (
+	"slices"
+	"time"
 
-// parcelBytes is the largest batch of several messages that a server takes, without its header.
-const parcelBytes = 1<<20 - batch.HeaderSize
+	"github.com/trestlehq/trestle/proto/batch"
+)
 
-// lane takes the messages of a producer to one partition: one batch at a time, in order. What is sent while a batch is
-// on its way makes the next one.
+const (
+	// parcelBytes is the largest batch of several messages that a server takes, without its header.
+	parcelBytes = 1<<20 - batch.HeaderSize
+	// maxFlight is how many batches are on their way to a partition: as many as a server knows again of a producer
+	// (protocol.md 1.6).
+	maxFlight = 5
+)
+
+// leastBytes is how large a batch must be to leave while others are on their way, by their number: the first leaves at
+// once, and what is sent while many are on their way becomes few batches.
+var leastBytes = [maxFlight]int{0, 1, 8 << 10, 32 << 10, 128 << 10}
+
+// lane is what a producer knows of one partition: which batches wait, which are on their way and under which numbers, and
+// what follows from an answer. It neither sends nor waits nor looks at a clock. Its calls come one after the other.
 type lane struct {
-	producer  *Producer
+	stream    string
 	partition int32
 
-	// Under the producer's mu.
-	queue   []*parcel
-	current *parcel // taken from the queue
-	sending bool    // a goroutine sends
+	queue  []*parcel // without a number, oldest first; records come to the last
+	flight []*parcel // with a number, not settled, oldest first; maxFlight at most
+	number number    // of the next batch from the queue
 
-	// Of the goroutine that sends. A new epoch begins where the numbers of the old one are of no use any more.
-	epoch    uint32
-	sequence uint32 // of the next batch
+	away     int  // attempts that are not answered
+	again    int  // batches of the flight that are to be sent again
+	failed   bool // an attempt has: nothing leaves until all are answered
+	barred   bool // a batch of the flight is refused for good, and others before it are sent again: nothing leaves behind them
+	held     bool // nothing leaves until the pause is over
+	failures int  // in a row, without a batch being stored
 }
 
-// add puts a record behind the others, and sees to it that it is sent. It is called with the producer's mu held.
-func (l *lane) add(r *batch.Record, size int) (*Future, error) {
-	p := l.producer
-	if p.stream.client.isClosed() { // it lets those finish that were there before
-		return nil, errClientClosed()
-	}
+// number is by which a server knows a batch of a producer again. Sequences count up from 0 in every epoch; a new epoch
+// begins where those of the old one are of no use any more.
+type number struct{ epoch, sequence uint32 }
+
+// stage is where a batch of a flight is.
+type stage uint8
+
+const (
+	waits    stage = iota // to be sent, or sent again
+	away                  // sent
+	answered              // with ack and err
+)
+
+// add puts a record behind the others; spare is memory for a batch, if it begins one.
+func (l *lane) add(r *batch.Record, size int, spare func() []byte) *Future {
 	var b *parcel
 	if n := len(l.queue); n > 0 && len(l.queue[n-1].records)+size <= parcelBytes {
 		b = l.queue[n-1]
 	} else {
-		if err := l.start(); err != nil {
-			return nil, err
-		}
-		b = &parcel{partition: l.partition, settled: make(chan struct{})}
+		b = &parcel{partition: l.partition, settled: make(chan struct{}), records: spare()}
 		l.queue = append(l.queue, b)
 	}
 	b.records = batch.AppendRecord(b.records, r)
 	b.size += size
 	b.count++
-	p.messages++
-	p.bytes += size
-	return &Future{parcel: b, index: b.count - 1}, nil
+	return b.future()
 }
 
-// start starts the goroutine that sends, if none does. It is called with the producer's mu held.
-func (l *lane) start() error {
-	if l.sending {
-		return nil
-	}
-	if err := l.producer.stream.client.begin(); err != nil {
-		return err
-	}
-	l.sending = true
-	l.producer.running.Go(func() {
-		defer l.producer.stream.client.end()
-		for b := l.take(); b != nil; b = l.take() {
-			ack, err := l.deliver(b)
-			l.producer.settle(b, ack, err)
-		}
-	})
-	return nil
+// due says whether the oldest batch of the queue may leave.
+func (l *lane) due() bool {
+	return len(l.queue) > 0 && len(l.flight) < maxFlight && (len(l.queue) > 1 || l.queue[0].size >= leastBytes[len(l.flight)])
 }
 
-// take is the next batch; nil means that there is none, and that the goroutine is to end.
-func (l *lane) take() *parcel {
-	p := l.producer
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(l.queue) == 0 {
-		l.queue, l.current, l.sending = nil, nil, false
+// next is the batch that is to be sent now, which is away from then on; nil: none. Batches come in the order of their
+// numbers.
+func (l *lane) next() *parcel {
+	switch {
+	case l.held || l.failed:
+		return nil
+	case l.again > 0:
+		l.again--
+		i := slices.IndexFunc(l.flight, func(b *parcel) bool { return b.stage == waits })
+		return l.depart(l.flight[i])
+	case l.barred || !l.due():
 		return nil
 	}
-	l.current = l.queue[0]
+	b := l.queue[0]
 	l.queue[0] = nil
 	l.queue = l.queue[1:]
-	return l.current
+	b.number = l.number
+	l.number.sequence++
+	l.flight = append(l.flight, b)
+	return l.depart(b)
 }
 
-// last is the batch behind which nothing waits, nil if nothing does at all. It is called with the producer's mu held.
+func (l *lane) depart(b *parcel) *parcel {
+	l.away++
+	b.stage, b.ack, b.err = away, Ack{}, nil
+	b.attempts++
+	return b
+}
+
+// answer takes the answer to the attempt at a batch that is away.
+func (l *lane) answer(b *parcel, ack Ack, err error) {
+	l.away--
+	b.stage, b.ack, b.err = answered, ack, err
+	l.failed = l.failed || err != nil
+}
+
+// stored takes out of the flight what is stored, up to the first batch that is not: each with its ack.
+func (l *lane) stored() []*parcel {
+	n := 0
+	for n < len(l.flight) && l.flight[n].stage == answered && l.flight[n].err == nil {
+		n++
+	}
+	if n > 0 {
+		l.failures = 0
+	}
+	left := l.leave(n)
+	if l.barred && l.flight[0].stage == answered {
+		l.failed = true // it is the oldest now
+	}
+	return left
+}
+
+// leave takes the oldest batches out of the flight, for good.
+func (l *lane) leave(n int) []*parcel {
+	if n == 0 {
+		return nil
+	}
+	left := slices.Clone(l.flight[:n])
+	l.flight = slices.Delete(l.flight, 0, n)
+	return left
+}
+
+// unresolved says that an attempt has failed, and that none is on its way any more.
+func (l *lane) unresolved() bool { return l.failed && l.away == 0 }
+
+// last is the batch behind which nothing waits, nil if nothing does at all.
 func (l *lane) last() *parcel {
 	if n := len(l.queue); n > 0 {
 		return l.queue[n-1]
 	}
-	return l.current
+	if n := len(l.flight); n > 0 {
+		return l.flight[n-1]
+	}
+	return nil
 }
 
-// beginEpoch makes the numbers begin anew.
-func (l *lane) beginEpoch() { l.epoch, l.sequence = l.epoch+1, 0 }
+// refuse settles the queue with an error: nothing of it was ever sent.
+func (l *lane) refuse(err error) []*parcel {
+	refused := l.queue
+	l.queue = nil
+	for _, b := range refused {
+		b.err = err
+	}
+	return refused
+}
+
+// abandon settles everything: what was never sent with err, which is a no, and what may be stored as of unknown outcome.
+// The batches that are away and that left says false of have not been sent.
+func (l *lane) abandon(err error, left func(*parcel) bool) []*parcel {
+	for _, b := range l.flight {
+		b.unknown = b.mayBeStored() || b.stage == away && left(b)
+		if b.err = err; b.unknown {
+			b.err = l.outcomeUnknown(b, err)
+		}
+	}
+	all := l.leave(len(l.flight))
+	l.away, l.again, l.failed, l.barred = 0, 0, false, false
+	return append(all, l.refuse(err)...)
+}
+
+// retrying is how long and whether batches are sent again.
+type retrying struct {
+	now     time.Time
+	forTime time.Duration // since the first failure of a batch
+	never   bool
+}
+
+func (r retrying) over(b *parcel) bool { return r.never || r.now.Sub(b.failed) >= r.forTime }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"math/rand/v2"
 	"sync/atomic"
 
@@ -22,20 +21,16 @@ func ByKey() Partitioner { return newByHash(keyhash.Murmur3) }
 func ByKeyCRC32() Partitioner { return newByHash(keyhash.CRC32) }
 
 // RoundRobin gives each partition a message in turn, whatever its key, beginning anywhere.
-func RoundRobin() Partitioner {
-	r := new(inTurn)
-	r.last.Store(rand.Uint32())
-	return r
-}
+func RoundRobin() Partitioner { return newInTurn() }
 
 // byHash finds partitions by a hash of keys.
 type byHash struct {
 	hash func([]byte) uint32
-	rest Partitioner // for messages without a key
+	rest *inTurn // for messages without a key
 }
 
 func newByHash(hash func([]byte) uint32) Partitioner {
-	return &byHash{hash: hash, rest: RoundRobin()}
+	return &byHash{hash: hash, rest: newInTurn()}
 }
 
 // Partition is the hash of the key, or the ID, modulo the number of partitions.
@@ -52,6 +47,12 @@ func (b *byHash) Partition(m *Message, partitions int) int {
 
 // inTurn counts through partitions.
 type inTurn struct{ last atomic.Uint32 }
+
+func newInTurn() *inTurn {
+	r := new(inTurn)
+	r.last.Store(rand.Uint32())
+	return r
+}
 
 // Partition is the one after that of the call before.
 func (r *inTurn) Partition(_ *Message, partitions int) int {
@@ -76,33 +77,18 @@ func partitionerOf(hash KeyHash) Partitioner {
 	return ByKey()
 }
 
-// shape is what is asked once about a stream to find partitions.
-type shape struct {
-	partitions int
-	hash       KeyHash
-}
-
-// shape asks for the number of partitions when that is not known to the handle yet. Partitions that are added later are
-// for handles made later: keys stay where they are for as long as a handle is used.
-func (s *Stream) shape(ctx context.Context) (shape, error) {
-	if known := s.known.Load(); known != nil {
-		return *known, nil
-	}
-	info, err := s.Info(ctx)
-	if err != nil {
-		return shape{}, err
-	}
-	if len(info.Partitions) == 0 {
-		return shape{}, newError(reasonInternal, "find a partition of stream %q: the server says that it has none", s.name)
-	}
-	known := shape{partitions: len(info.Partitions), hash: info.Config.KeyHash}
-	s.known.Store(&known)
-	return known, nil
-}
-
-// partitionFor is the partition that the partitioner finds.
+// partitionFor is the partition that the partitioner finds. Our own do not keep the message, which then costs no memory.
 func (s *Stream) partitionFor(by Partitioner, m *Message, partitions int) (int32, error) {
-	n := by.Partition(m, partitions)
+	var n int
+	switch by := by.(type) {
+	case *byHash:
+		n = by.Partition(m, partitions)
+	case *inTurn:
+		n = by.Partition(m, partitions)
+	default:
+		asked := *m
+		n = by.Partition(&asked, partitions)
+	}
 	if n < 0 || n >= partitions {
 		return 0, newError(reasonInvalidArgument, "publish to stream %q: the partitioner chose partition %d of %d; choose from 0 to %d", s.name, n, partitions, partitions-1)
 	}

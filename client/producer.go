@@ -35,7 +35,7 @@ type ProducerConfig struct {
 	// RetryFor is how long after the first failure a batch is sent again, as long as what fails can pass; 0: a minute.
 	RetryFor time.Duration
 	// OnError is told of each message that was not published, for those who do not look at futures. It is called before
-	// the future is settled, by Send or by a goroutine of the producer: it may not call the producer.
+	// the future is settled, by Send or by a goroutine that others wait for: it is to be quick, and may not call the producer.
 	OnError func(m *Message, err error)
 }
 
@@ -47,8 +47,9 @@ const (
 )
 
 // Producer publishes many messages: it makes batches of them by itself, keeps their order within each partition, and
-// numbers the batches, so that one that is sent again after a broken connection is stored once. It is safe for
-// concurrent use. It needs no goroutine while it has nothing to send, and ends with Close.
+// numbers the batches, so that one that is sent again after a broken connection is stored once. Up to five batches are on
+// their way to a partition at once; what is sent meanwhile makes the next. It is safe for concurrent use. It needs no
+// goroutine of its own while it has nothing to send, and ends with Close.
 type Producer struct {
 	stream  *Stream
 	cfg     ProducerConfig
@@ -58,19 +59,23 @@ type Producer struct {
 	stopping context.Context // ends when Close waits no longer
 	stop     context.CancelFunc
 	closing  chan struct{}  // closed by Close
-	running  sync.WaitGroup // lanes that send; Add under mu and while not closed
+	running  sync.WaitGroup // goroutines; Add under mu and while not stopping
 
-	identity identity
-
-	mu       sync.Mutex
-	closed   bool
-	lanes    []*lane       // by partition; nil until they are asked for
-	messages int           // sent and not settled
-	bytes    int           // that they hold
-	room     chan struct{} // closed when there is more; nil: nobody waits
-	failures int           // since Flush was called last
-	failure  error         // the first of them
-	scratch  batch.Record
+	mu          sync.Mutex
+	closed      bool
+	busy        bool // the client counts it as a call: there is something that is not settled
+	id          uint64
+	identifying bool
+	lanes       []*lane       // by partition; nil until they are asked for
+	messages    int           // sent and not settled
+	bytes       int           // that they hold
+	room        chan struct{} // closed when there is more; nil: nobody waits
+	untold      []*parcel     // settled, and nobody knows yet
+	telling     bool          // a goroutine tells
+	spare       [][]byte      // for records
+	failures    int           // since Flush was called last
+	failure     error         // the first of them
+	scratch     batch.Record
 }
 
 // Producer makes a producer. Nothing is asked of a server until it is used.
@@ -113,9 +118,11 @@ func (cfg *ProducerConfig) check(stream string) (trestlev1.AckPolicy, error) {
 func (p *Producer) Send(ctx context.Context, m Message) *Future {
 	f, err := p.enqueue(ctx, &m)
 	if err != nil {
-		p.report(&m, err)
+		if refused := m; p.cfg.OnError != nil {
+			p.cfg.OnError(&refused, err)
+		}
 		p.mu.Lock()
-		p.noteFailure(err)
+		p.noteFailure(err, 1)
 		p.mu.Unlock()
 		return failedFuture(err)
 	}
@@ -130,6 +137,9 @@ func (p *Producer) enqueue(ctx context.Context, m *Message) (*Future, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.stream.fits(ctx, m.size()); err != nil { // else those in the same batch were refused with it
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -139,12 +149,31 @@ func (p *Producer) enqueue(ctx context.Context, m *Message) (*Future, error) {
 		new(publishing).record(&p.scratch, m)
 		size := p.scratch.Size()
 		if p.messages < p.cfg.MaxInFlight && (p.messages == 0 || p.bytes+size <= p.cfg.MaxBufferedBytes) {
-			return p.lanes[partition].add(&p.scratch, size)
+			return p.add(p.lanes[partition], size)
 		}
 		if err := p.awaitRoom(ctx); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// add puts the record in scratch on its way. It is called with mu held.
+func (p *Producer) add(l *lane, size int) (*Future, error) {
+	c := p.stream.client
+	if c.isClosed() { // it lets those finish that were there before
+		return nil, errClientClosed()
+	}
+	if !p.busy {
+		if err := c.begin(); err != nil {
+			return nil, err
+		}
+		p.busy = true
+	}
+	f := l.add(&p.scratch, size, p.takeSpare)
+	p.messages++
+	p.bytes += size
+	p.dispatch(l)
+	return f, nil
 }
 
 // place is the partition of a message. The first time it asks how many there are.
@@ -170,7 +199,7 @@ func (p *Producer) open(known shape) Partitioner {
 		return p.cfg.Partitioner
 	}
 	for i := range known.partitions {
-		p.lanes = append(p.lanes, &lane{producer: p, partition: int32(i)})
+		p.lanes = append(p.lanes, &lane{stream: p.stream.name, partition: int32(i)})
 	}
 	if p.cfg.Partitioner == nil {
 		p.cfg.Partitioner = partitionerOf(known.hash)
@@ -242,8 +271,12 @@ func (p *Producer) Close(ctx context.Context) error {
 		close(p.closing)
 	}
 	p.mu.Unlock()
+	last := p.lastBatches()
 	err := p.Flush(ctx)
-	p.stop()
+	p.abandon()
+	for _, b := range last {
+		<-b.settled
+	}
 	p.running.Wait()
 	return err
 }
@@ -252,40 +285,32 @@ func (p *Producer) errClosed() error {
 	return newError(reasonClosed, "producer for stream %q: it is closed", p.stream.name)
 }
 
-// settle says what became of a batch, and makes room.
-func (p *Producer) settle(b *parcel, ack Ack, err error) {
-	b.ack, b.err = ack, err
-	if err != nil {
-		b.each(func(m *Message) { p.report(m, err) })
-	}
-	p.mu.Lock()
-	p.messages -= b.count
-	p.bytes -= b.size
-	if p.room != nil {
-		close(p.room)
-		p.room = nil
-	}
-	for range b.count {
-		p.noteFailure(err)
-	}
-	p.mu.Unlock()
-	b.records = nil
-	close(b.settled)
-}
-
 // noteFailure is called with mu held.
-func (p *Producer) noteFailure(err error) {
-	if err == nil {
-		return
-	}
-	p.failures++
+func (p *Producer) noteFailure(err error, messages int) {
+	p.failures += messages
 	if p.failure == nil {
 		p.failure = err
 	}
 }
 
-func (p *Producer) report(m *Message, err error) {
-	if p.cfg.OnError != nil {
-		p.cfg.OnError(m, err)
+// maxSpares is how many buffers of records are kept for the next batches.
+const maxSpares = 8
+
+// keepSpare keeps the memory of a batch that was stored: at the first attempt, because nobody knows when one that has
+// failed is no longer read. It is called with mu held.
+func (p *Producer) keepSpare(b *parcel) {
+	if b.err == nil && b.attempts == 1 && len(p.spare) < maxSpares && cap(b.records) <= parcelBytes {
+		p.spare = append(p.spare, b.records[:0])
 	}
+	b.records = nil
+}
+
+func (p *Producer) takeSpare() []byte {
+	n := len(p.spare) - 1
+	if n < 0 {
+		return nil
+	}
+	b := p.spare[n]
+	p.spare = p.spare[:n]
+	return b
 }

@@ -30,29 +30,56 @@ func (s *Stream) PublishMessage(ctx context.Context, m Message, opts ...PublishO
 }
 
 // PublishBatch publishes messages as one batch: in one partition, one behind the other, stored whole or not at all (but
-// for messages whose ID was stored before, which are left out). A batch may have up to 1 MiB, or one message.
+// for messages whose ID was stored before, which are left out). A batch may have up to 1 MiB, or one message. Messages whose
+// keys or IDs belong to several partitions are refused, unless To or PartitionBy says where they go: see PublishEach.
 func (s *Stream) PublishBatch(ctx context.Context, messages []Message, opts ...PublishOption) (Ack, error) {
-	var p publishing
-	for _, opt := range opts {
-		opt(&p)
-	}
-	if err := p.check(s.name, messages); err != nil {
+	p, err := s.publishing(messages, opts)
+	if err != nil {
 		return Ack{}, err
 	}
+	return s.publish(ctx, p, messages)
+}
+
+// publishing is what the options say, checked.
+func (s *Stream) publishing(messages []Message, opts []PublishOption) (*publishing, error) {
+	p := new(publishing)
+	for _, opt := range opts {
+		opt(p)
+	}
+	return p, p.check(s.name, messages)
+}
+
+// publish publishes one batch: again, if its partition was chosen by a key when the stream had fewer of them.
+func (s *Stream) publish(ctx context.Context, p *publishing, messages []Message) (Ack, error) {
 	if err := s.client.begin(); err != nil {
 		return Ack{}, err
 	}
 	defer s.client.end()
+	ack, err := s.publishOnce(ctx, p, messages)
+	if !errors.Is(err, ErrStalePartitions) {
+		return ack, err
+	}
+	s.known.Store(nil)
+	if p.by == nil {
+		return Ack{}, err
+	}
+	return s.publishOnce(ctx, p, messages)
+}
+
+func (s *Stream) publishOnce(ctx context.Context, p *publishing, messages []Message) (Ack, error) {
 	if p.by != nil {
 		if err := p.choose(ctx, s, &messages[0]); err != nil {
 			return Ack{}, err
 		}
 	}
-	records := p.encode(messages)
+	records, err := p.encode(ctx, s, messages)
+	if err != nil {
+		return Ack{}, err
+	}
 	crc := batch.Checksum(records)
 	req := &codec.PublishRequest{
 		Stream: s.name, Partition: p.partition, Records: records, RecordsCRC: &crc,
-		Ack: p.ack, ExpectedNextOffset: p.expectNext,
+		Ack: p.ack, ExpectedNextOffset: p.expectNext, Partitions: p.chosenOf,
 	}
 	if len(records) > maxStreamed {
 		return s.send(ctx, req)
@@ -121,12 +148,16 @@ func (p *publishing) choose(ctx context.Context, s *Stream, m *Message) error {
 		stored.Headers = []HeaderField{{Name: batch.MessageIDHeader, Value: p.id}}
 	}
 	n, err := s.partitionFor(p.by, &stored, known.partitions)
-	p.partition = &n
+	p.partition, p.chosenOf = &n, 0
+	if _, byName := p.by.(*byHash); byName && (stored.Key != nil || stored.id() != nil) {
+		p.chosenOf = uint32(known.partitions)
+	}
 	return err
 }
 
-// encode makes the records of a batch. Nobody may change them afterwards: gRPC sends them as they are.
-func (p *publishing) encode(messages []Message) []byte {
+// encode makes the records of a batch, if the server takes it. Nobody may change them afterwards: gRPC sends them as they
+// are.
+func (p *publishing) encode(ctx context.Context, s *Stream, messages []Message) ([]byte, error) {
 	const overhead = 16 // tags and lengths of a record without headers
 	size := 0
 	for i := range messages {
@@ -137,9 +168,27 @@ func (p *publishing) encode(messages []Message) []byte {
 	records := make([]byte, 0, size)
 	for i := range messages {
 		p.record(&r, &messages[i])
+		if n := recordSize(&r); n > maxStreamed {
+			if err := s.fits(ctx, n); err != nil {
+				return nil, err
+			}
+		}
 		records = batch.AppendRecord(records, &r)
 	}
-	return records
+	if len(messages) > 1 && len(records) > parcelBytes {
+		return nil, tooLarge(int64(len(records)), parcelBytes, "publish to stream %q: a batch of %d messages with %d bytes, and one takes %d; use several, or a Producer, which makes them",
+			s.name, len(messages), len(records), parcelBytes)
+	}
+	return records, nil
+}
+
+// recordSize is Message.size of what is stored.
+func recordSize(r *batch.Record) int64 {
+	n := len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Name) + len(r.Headers[i].Value)
+	}
+	return int64(n)
 }
 
 // record sets r to what is stored of m.

@@ -16,6 +16,7 @@ type publishing struct {
 	subject    string // empty: that of the message
 	partition  *int32 // nil: the server chooses, unless there is by
 	by         Partitioner
+	chosenOf   uint32 // partitions, by a key or an ID; 0: not so
 	expectNext *int64
 	ack        trestlev1.AckPolicy
 	err        error // the first option that makes no sense

@@ -23,6 +23,7 @@ const (
 	mostResponseBytes    = 1 << 20   // while no batch is larger
 	leastResponseBytes   = 128 << 10 // however many readers there are
 	largestResponseBytes = 72 << 20  // for the sake of one batch
+	brokenResponseBytes  = 4 << 10   // where connections break before a larger one is through
 )
 
 // Delays before a call that failed is made again.
@@ -36,7 +37,9 @@ type reader struct {
 	subscription  *Subscription
 	partition     int
 	place         place
-	responseBytes int // to ask for
+	responseBytes int // to ask for while all is well
+	halvings      int // of that, while calls bring nothing
+	batchBytes    int // of the largest batch that was too large for what was asked for: no less will do
 	failures      int // calls in a row that brought nothing
 
 	decoder decoder
@@ -75,7 +78,9 @@ func (r *reader) receive(call grpc.ClientStream, response *codec.SubscribeRespon
 		if err := call.RecvMsg(response); err != nil {
 			return err
 		}
-		r.failures = 0
+		if r.failures > 0 {
+			r.failures, r.halvings = 0, max(r.halvings-1, 0)
+		}
 	}
 }
 
@@ -106,7 +111,7 @@ func (r *reader) open(ctx context.Context, opts ...grpc.CallOption) (grpc.Client
 	request := &trestlev1.SubscribeRequest{
 		Stream: r.subscription.stream.name, Partition: int32(r.partition),
 		Start: start, Stop: stop, Backwards: r.place.backwards,
-		View: trestlev1.View_VIEW_BATCHES, MaxResponseBytes: uint32(r.responseBytes),
+		View: trestlev1.View_VIEW_BATCHES, MaxResponseBytes: uint32(r.askFor()),
 		LeaderEpoch: r.place.history(),
 	}
 	conn := r.subscription.stream.client.conn
@@ -128,24 +133,33 @@ func (r *reader) open(ctx context.Context, opts ...grpc.CallOption) (grpc.Client
 	return call, first, nil
 }
 
-// growFor asks for larger responses, if a batch larger than those asked for so far is what ended the call.
+// askFor is how large responses may be: the smaller the more calls have brought nothing, so that something gets through
+// connections that break again and again.
+func (r *reader) askFor() int {
+	return max(r.responseBytes>>r.halvings, brokenResponseBytes, r.batchBytes)
+}
+
+// growFor asks for larger responses, if a batch larger than those asked for is what ended the call.
 func (r *reader) growFor(cause error) bool {
-	answer := answerIn(status.Convert(cause))
-	if answer == nil || answer.Reason != reasonTooLarge || r.responseBytes >= largestResponseBytes {
+	answer, asked := answerIn(status.Convert(cause)), r.askFor()
+	if answer == nil || answer.Reason != reasonTooLarge || asked >= largestResponseBytes {
 		return false
 	}
 	size, err := strconv.Atoi(answer.Names["bytes"])
-	if err != nil || size <= r.responseBytes {
-		size = 2 * r.responseBytes
+	if err != nil || size <= asked {
+		size = 2 * asked
 	}
-	r.responseBytes = min(size, largestResponseBytes)
+	r.batchBytes = min(size, largestResponseBytes)
+	r.responseBytes = max(r.responseBytes, r.batchBytes)
 	return true
 }
 
 // pause waits before the next call, the longer the more have failed. It is false when receiving is stopped.
 func (r *reader) pause(ctx context.Context) bool {
 	delay := min(leastDelay<<min(r.failures, 10), mostDelay)
-	r.failures++
+	if r.failures++; r.failures > 1 {
+		r.halvings = min(r.halvings+1, 16)
+	}
 	timer := time.NewTimer(delay/2 + rand.N(delay/2))
 	defer timer.Stop()
 	select {

@@ -54,3 +54,40 @@ func TestRealProducerOutlivesItsBroker(t *testing.T) {
 		t.Errorf("got %+v, %v, want %d messages", info.Partitions, err, rounds*each)
 	}
 }
+
+// TestRealSubscriptionOverALinkThatBreaks: a reader with much to catch up with gets on, though no connection lives for one
+// response of the usual size.
+func TestRealSubscriptionOverALinkThatBreaks(t *testing.T) {
+	t.Parallel()
+	const batches, each = 60, 10
+	cluster, s := stream(t, 1)
+	ctx := within(t)
+	for i := range batches {
+		messages := make([]client.Message, each)
+		for j := range messages {
+			messages[j].Value = fmt.Appendf(make([]byte, 0, 1200), "%01200d", i*each+j)
+		}
+		if _, err := s.PublishBatch(ctx, messages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	proxy := newProxy(t, cluster.Addrs(), func() int64 { return 24 << 10 })
+	sub, err := connect(t, proxy.addr).Stream("orders").Subscribe(ctx, client.FromEarliest(), client.UntilLatest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Stop()
+	n := 0
+	for m, err := range sub.Messages(ctx) {
+		if err != nil {
+			t.Fatalf("%v, after %d messages", err, n)
+		}
+		if want := fmt.Sprintf("%01200d", n); string(m.Value) != want || m.Offset != int64(n) {
+			t.Fatalf("message %d is at offset %d", n, m.Offset)
+		}
+		n++
+	}
+	if n != batches*each || proxy.connections() < 3 {
+		t.Errorf("got %d messages over %d connections, want %d over several", n, proxy.connections(), batches*each)
+	}
+}

@@ -44,7 +44,7 @@ func TestRealOnceHoweverOftenTheConnectionBreaks(t *testing.T) {
 	t.Parallel()
 	cluster, s := stream(t, 2)
 	rng := rand.New(rand.NewPCG(1, 2))
-	proxy := newProxy(t, cluster.Addrs(), func() int64 { return 60 + rng.Int64N(3000) })
+	proxy := newProxy(t, cluster.Addrs(), func() int64 { return 60 + rng.Int64N(1000) })
 	checkOnce(t, proxy, connect(t, cluster.Addrs()), 200, func(partition int) []string {
 		return values(t, s, client.Partitions(partition), client.FromEarliest(), client.UntilLatest())
 	})

@@ -26,6 +26,7 @@ var kindOfReason = map[string]error{
 	"CURSOR_NOT_FOUND":    ErrCursorNotFound,
 	"INTERNAL_STREAM":     ErrInternalStream,
 	"STALE_REVISION":      ErrStaleRevision,
+	"STALE_PARTITIONS":    ErrStalePartitions,
 	"PAUSED":              ErrPaused,
 	"READ_ONLY":           ErrReadOnly,
 	"LIMIT_EXCEEDED":      ErrLimitExceeded,

@@ -1,17 +1,22 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/trestlehq/trestle/proto/batch"
 	"github.com/trestlehq/trestle/proto/codec"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
@@ -21,7 +26,11 @@ import (
 // begins another one. Its goroutines belong to the client, which waits for them when it closes.
 type relay struct {
 	client *Client
-	wake   chan struct{} // holds a token when something was queued
+	// numbered says that batches have numbers, and are shipped again by who ships them: a stream is waited for while no
+	// server is there, up to attemptTime, one on which nothing is answered for as long is broken off, and a batch that was
+	// not sent when the stream broke is answered so, lest it comes before one that was.
+	numbered bool
+	wake     chan struct{} // holds a token when something was queued
 
 	mu       sync.Mutex
 	works    bool        // the goroutine that sends exists; guarded by mu, as is what follows
@@ -39,8 +48,8 @@ type shipment struct {
 	id    uint64           // on the stream; 0: not sent; guarded by relay.mu
 }
 
-func newRelay(c *Client) *relay {
-	return &relay{client: c, wake: make(chan struct{}, 1), flight: map[uint64]*shipment{}}
+func newRelay(c *Client, numbered bool) *relay {
+	return &relay{client: c, numbered: numbered, wake: make(chan struct{}, 1), flight: map[uint64]*shipment{}}
 }
 
 // ship puts a batch behind those that were shipped before.
@@ -88,12 +97,17 @@ func (r *relay) more() bool {
 	return r.works
 }
 
-// open begins a stream. Without a server that is an error at once.
+// open begins a stream. Without a server that is an error: at once, or when that was waited for.
 func (r *relay) open() (grpc.ClientStream, context.CancelFunc, error) {
 	ctx, cancel := context.WithCancel(r.client.standing)
+	late := time.AfterFunc(attemptTime, cancel)
 	desc := grpc.StreamDesc{StreamName: "PublishStream", ClientStreams: true, ServerStreams: true}
-	stream, err := r.client.conn.NewStream(ctx, &desc, trestlev1.LogService_PublishStream_FullMethodName)
-	if err != nil {
+	wait := grpc.WaitForReady(r.numbered && !r.client.isClosed())
+	stream, err := r.client.conn.NewStream(ctx, &desc, trestlev1.LogService_PublishStream_FullMethodName, wait)
+	if inTime := late.Stop(); err != nil && !inTime {
+		err = status.Error(codes.Unavailable, fmt.Sprintf("no server was there for %v", attemptTime))
+	}
+	if err != nil { // a stream that came too late is canceled, and says so when it is used
 		cancel()
 		return nil, nil, err
 	}
@@ -112,10 +126,17 @@ func (r *relay) carry(stream grpc.ClientStream, cancel context.CancelFunc) {
 		why = r.receive(stream)
 		cancel()
 	}()
+	patience := time.NewTicker(attemptTime)
+	defer patience.Stop()
+	var oldest uint64
 	for open := r.send(stream); open; {
 		select {
 		case <-r.wake:
 			open = r.send(stream)
+		case <-patience.C:
+			before := oldest
+			oldest = r.oldest()
+			open = !r.numbered || oldest == 0 || oldest != before
 		case <-ended:
 			open = false
 		}
@@ -131,6 +152,9 @@ func (r *relay) send(stream grpc.ClientStream) bool {
 		s := r.depart()
 		if s == nil {
 			return true
+		}
+		if s.req.RecordsCRC == nil {
+			s.req.RecordsCRC = new(batch.Checksum(s.req.Records))
 		}
 		err := stream.SendMsg(&codec.PublishStreamRequest{ID: s.id, Batch: s.req})
 		switch {
@@ -184,25 +208,63 @@ func (r *relay) refuse(err error) {
 	}
 }
 
+// oldest is the id of the batch that has waited longest for its answer; 0: none does.
+func (r *relay) oldest() (oldest uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range r.flight {
+		if oldest == 0 || id < oldest {
+			oldest = id
+		}
+	}
+	return oldest
+}
+
 // lose answers all that is on its way over a stream that has ended.
 func (r *relay) lose(why error) {
 	r.mu.Lock()
-	var lost []*shipment
-	for id := r.lastID; len(r.flight) > 0; id-- {
-		if s := r.flight[id]; s != nil {
-			lost = append(lost, s)
-			delete(r.flight, id)
-		}
+	lost := slices.SortedFunc(maps.Values(r.flight), func(a, b *shipment) int { return cmp.Compare(a.id, b.id) })
+	clear(r.flight)
+	var unsent []*shipment
+	if r.numbered {
+		unsent, r.queue = r.queue, nil
 	}
 	answered := r.answered
 	r.mu.Unlock()
-	if answered && answerIn(status.Convert(why)) == nil { // then it was a call, and not one that was refused
-		why = status.Error(codes.Unavailable, status.Convert(why).Message())
+	gone := status.Error(codes.Unavailable, status.Convert(why).Message())
+	if isTooLarge(why) && len(lost) > 0 {
+		// The server read up to the first batch above its limit: whichever that was, it has not read the largest.
+		refused := largest(lost)
+		unsent = append(lost[refused+1:], unsent...)
+		s := lost[refused]
+		s.done(Ack{}, publishError(doing(s), why, true))
+		lost, why = lost[:refused], gone
 	}
-	slices.Reverse(lost)
+	if answered && answerIn(status.Convert(why)) == nil { // then it was a call, and not one that was refused
+		why = gone
+	}
 	for _, s := range lost {
 		s.done(Ack{}, publishError(doing(s), why, true))
 	}
+	for _, s := range unsent {
+		s.done(Ack{}, publishError(doing(s), gone, false))
+	}
+}
+
+// isTooLarge is true of what gRPC says of a message above its limit.
+func isTooLarge(err error) bool {
+	st := status.Convert(err)
+	return st.Code() == codes.ResourceExhausted && answerIn(st) == nil && strings.Contains(st.Message(), "larger than max")
+}
+
+// largest is the index of the largest batch.
+func largest(of []*shipment) (index int) {
+	for i, s := range of {
+		if len(s.req.Records) > len(of[index].req.Records) {
+			index = i
+		}
+	}
+	return index
 }
 
 func doing(s *shipment) string { return fmt.Sprintf("publish to stream %q", s.req.Stream) }

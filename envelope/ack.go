@@ -32,9 +32,10 @@ type Ack struct {
 	Checksum bool
 }
 
-// AckError is the number of a refusal. Other numbers than those named here can come off the wire.
+// AckError is the number of a refusal, and part of the protocol. Other numbers than those named here can come off the wire.
 type AckError int32
 
+// Numbers of refusals. Each says that the message is not stored.
 const (
 	NoError          AckError = 0 // stored
 	UnknownError     AckError = 1
@@ -44,6 +45,12 @@ const (
 
 	// FirstExtension is the first number that Liftbridge does not know. Numbers from here on come with a Reason.
 	FirstExtension AckError = 100
+
+	Paused      AckError = FirstExtension + 0 // the partition is paused: publish again once it is resumed
+	ReadOnly    AckError = FirstExtension + 1 // the partition is read-only
+	DiskFull    AckError = FirstExtension + 2 // the broker's disk is full: free some of it
+	Overloaded  AckError = FirstExtension + 3 // more messages wait for the disk than the broker holds: publish more slowly
+	Unavailable AckError = FirstExtension + 4 // the broker stops, or the partition has failed: publish again later
 )
 
 // String describes the refusal.
@@ -59,6 +66,16 @@ func (e AckError) String() string {
 		return "message too large"
 	case EncryptionFailed:
 		return "encryption failed"
+	case Paused:
+		return "partition paused"
+	case ReadOnly:
+		return "partition read-only"
+	case DiskFull:
+		return "disk full"
+	case Overloaded:
+		return "too much waits for the disk"
+	case Unavailable:
+		return "broker stopping or partition failed"
 	default:
 		return fmt.Sprintf("error %d", int32(e))
 	}

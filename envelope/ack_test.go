@@ -41,13 +41,30 @@ func TestAckErr(t *testing.T) {
 		{envelope.TooLarge, "", `envelope: message refused by stream "s": message too large`},
 		{envelope.EncryptionFailed, "", `envelope: message refused by stream "s": encryption failed`},
 		{envelope.IncorrectOffset, "next is 7", `envelope: message refused by stream "s": incorrect expected offset: "next is 7"`},
-		{100, "read only", `envelope: message refused by stream "s": error 100: "read only"`},
+		{100, "resume it", `envelope: message refused by stream "s": partition paused: "resume it"`},
+		{101, "", `envelope: message refused by stream "s": partition read-only`},
+		{102, "", `envelope: message refused by stream "s": disk full`},
+		{103, "", `envelope: message refused by stream "s": too much waits for the disk`},
+		{104, "", `envelope: message refused by stream "s": broker stopping or partition failed`},
+		{105, "", `envelope: message refused by stream "s": error 105`},
 		{-1, "", `envelope: message refused by stream "s": error -1`},
 	} {
 		a := envelope.Ack{Stream: []byte("s"), Error: c.code, Reason: []byte(c.reason)}
 		err := a.Err()
 		if !errors.Is(err, envelope.ErrRefused) || err.Error() != c.want {
 			t.Errorf("error %d: %v, want %s", c.code, err, c.want)
+		}
+	}
+}
+
+// The numbers of refusals are on wires and in the programs of others: none is ever given again.
+func TestNumbersOfRefusals(t *testing.T) {
+	for number, name := range map[int32]envelope.AckError{
+		0: envelope.NoError, 1: envelope.UnknownError, 2: envelope.IncorrectOffset, 3: envelope.TooLarge, 4: envelope.EncryptionFailed,
+		100: envelope.Paused, 101: envelope.ReadOnly, 102: envelope.DiskFull, 103: envelope.Overloaded, 104: envelope.Unavailable,
+	} {
+		if int32(name) != number {
+			t.Errorf("%v is %d, want %d", name, int32(name), number)
 		}
 	}
 }

@@ -46,6 +46,8 @@ type pubSummary struct {
 	duplicates int
 	partitions []pubRange // in the order of partitions
 	spent      time.Duration
+	// progress says how far it is; nil: nobody is told.
+	progress *progressReport
 }
 
 // pubRange is where the messages of a partition are. Others' may be among them.
@@ -59,6 +61,9 @@ type pubRange struct {
 func (s *pubSummary) add(ack *client.Ack, messages int) {
 	s.messages += messages
 	s.duplicates += len(ack.Duplicates)
+	if s.progress != nil {
+		s.progress.report(int64(s.messages))
+	}
 	if ack.Offset < 0 || ack.Count == 0 {
 		return
 	}

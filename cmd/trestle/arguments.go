@@ -32,3 +32,16 @@ func atMostOneArgument(what string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// twoArguments wants exactly two arguments, which what names.
+func twoArguments(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < 2 || args[0] == "" || args[1] == "":
+			return argumentMisuse(cmd, "needs %s", what)
+		case len(args) > 2:
+			return argumentMisuse(cmd, "takes two arguments, %s, got %q as well", what, args[2])
+		}
+		return nil
+	}
+}

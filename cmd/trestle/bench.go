@@ -2,174 +2,195 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
-	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trestlehq/trestle/client"
+	"github.com/trestlehq/trestle/cmd/trestle/internal/loadtest"
 )
 
 func newBenchCommand(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "bench",
-		Short:   "Measure a server, beside what it is to be compared with",
-		Long:    "Measure a running server, beside what it is to be compared with, in the same minute.",
-		Example: `  trestle bench capture`,
-		Args:    commandOnly,
-		RunE:    commandLacking,
+		Use:   "bench",
+		Short: "Measure a server, beside what it is to be compared with",
+		Long: `Measure a server, beside what it is to be compared with, in the same minute. Publishers and
+subscribers are processes of their own. Unless told which server to measure, a bench starts one,
+with ports and a folder of its own, and removes both.`,
+		Example: `  trestle bench capture
+  trestle bench all --rounds 5
+  trestle bench vs jetstream`,
+		Args: commandOnly,
+		RunE: commandLacking,
 	}
-	cmd.AddCommand(newBenchCaptureCommand(inv), newBenchPublisherCommand(inv))
+	for _, kind := range benchKinds() {
+		cmd.AddCommand(newBenchKindCommand(inv, &kind))
+	}
+	cmd.AddCommand(newBenchAllCommand(inv), newBenchVersusCommand(inv), newBenchWorkerCommand(inv))
 	return cmd
 }
 
-// captureBench is what bench capture is told, and where it happens.
-type captureBench struct {
-	messages, size, publishers, rounds countFlag
-	natsURL                            string
-
-	program string // this one: publishers are processes of their own
-	client  *client.Client
+// benchLoad is what the flags of a bench say of the load.
+type benchLoad struct {
+	messages, size, publishers, rounds, inFlight, rate countFlag
+	time                                               durationFlag
+	sync                                               choiceFlag
+	fanout                                             bool
 }
 
-func newBenchCaptureCommand(inv *invocation) *cobra.Command {
-	b := captureBench{
-		messages: countFlag{n: 1_000_000, least: 1}, size: countFlag{n: 128, least: 1}, publishers: countFlag{n: 1, least: 1}, rounds: countFlag{n: 3, least: 1},
-	}
-	out := newOutputFlag(formatText, formatJSON)
-	cmd := &cobra.Command{
-		Use:   "capture [flags]",
-		Short: "Measure how fast plain NATS messages are recorded",
-		Long: `Publish plain NATS messages from processes of their own, once to a core NATS subscriber, which
-keeps nothing, and once to a stream, round after round. A rate is that of all messages from
-the first publish to the last message received, or committed. What did not come is counted,
-and so are the gaps with which a stream says so.
+// Defaults of the load. latencyRate is that of bench latency; others publish as fast as it goes.
+const (
+	benchMessages = 1_000_000
+	benchSize     = 128
+	benchInFlight = 1024
+	latencyRate   = 50_000
+	benchTime     = 10 * time.Second
+	latencyTime   = 5 * time.Second
+)
 
-The stream bench-PID is made for it and deleted. All share the cores of their machines: what
-counts is how the two compare, and not either number alone.`,
-		Example: `  trestle bench capture
-  trestle bench capture --messages 5000000 --size 1024 --publishers 4 -o json`,
-		Args: noArguments,
+func newBenchLoad() *benchLoad {
+	return &benchLoad{
+		messages: countFlag{n: benchMessages, least: 1}, size: countFlag{n: benchSize, least: 8}, publishers: countFlag{n: 1, least: 1},
+		rounds: countFlag{n: 3, least: 1}, inFlight: countFlag{n: benchInFlight, least: 1}, rate: countFlag{least: 1},
+		sync: choiceFlag{word: string(client.SyncAck), words: []string{"ack", "interval", "none"}},
 	}
-	address := addAddressFlag(inv, cmd)
+}
+
+// addTo adds those flags of the load whose names are given.
+func (l *benchLoad) addTo(cmd *cobra.Command, names ...string) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.Var(&b.messages, "messages", "publish `N` messages in each half of a round, all publishers together")
-	flags.Var(&b.size, "size", "of `N` bytes each")
-	flags.Var(&b.publishers, "publishers", "from `N` processes")
-	flags.Var(&b.rounds, "rounds", "measure `N` times")
-	flags.StringVar(&b.natsURL, "nats", "", "publish to the NATS at `URL` (default: that of the server)")
+	for _, name := range names {
+		switch name {
+		case "messages":
+			flags.Var(&l.messages, name, "publish `N` messages a round, all publishers together")
+		case "size":
+			flags.Var(&l.size, name, "of `N` bytes each")
+		case "publishers":
+			flags.Var(&l.publishers, name, "from `N` processes")
+		case "rounds":
+			flags.Var(&l.rounds, name, "measure `N` times, after one round to warm up")
+		case "in-flight":
+			flags.Var(&l.inFlight, name, "with `N` messages of a publisher unacked at most; 1: one at a time")
+		case "rate":
+			flags.Var(&l.rate, name, "publish `N` messages a second, due at fixed times (default: as fast as it goes)")
+		case "time":
+			flags.Var(&l.time, name, "end a round of publishing after `D`")
+		case "sync":
+			flags.Var(&l.sync, name, "make messages durable: ack (before any ack), interval, none")
+		case "fanout":
+			flags.BoolVar(&l.fanout, name, false, "have the server pass on to NATS what it stores")
+		}
+	}
+}
+
+func (l *benchLoad) load() loadtest.Load {
+	return loadtest.Load{
+		Messages: l.messages.n, Size: int(l.size.n), Publishers: int(l.publishers.n), InFlight: int(l.inFlight.n),
+		Rate: l.rate.n, Time: time.Duration(l.time),
+	}
+}
+
+// benchKind is one of the loads that a server can be measured with.
+type benchKind struct {
+	word, short, long, example string
+	flags                      []string
+	// change sets the defaults that are not those of all.
+	change func(*benchLoad)
+	// sides are what is measured; the last is the server.
+	sides func(*bench, *benchLoad) []loadtest.Side
+}
+
+// newBenchKindCommand is bench capture, publish, read or latency.
+func newBenchKindCommand(inv *invocation, kind *benchKind) *cobra.Command {
+	l, server, out := newBenchLoad(), &benchServer{}, newOutputFlag(formatText, formatJSON)
+	kind.change(l)
+	cmd := &cobra.Command{Use: kind.word + " [flags]", Short: kind.short, Long: kind.long, Example: kind.example, Args: noArguments}
+	server.addTo(inv, cmd, true)
+	l.addTo(cmd, kind.flags...)
 	out.addTo(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if b.program, err = os.Executable(); err != nil {
-			return fmt.Errorf("find this program, to start publishers: %w", err)
-		}
-		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-		defer stop()
-		if b.client, err = address.connect(ctx, cmd); err != nil {
-			return err
-		}
-		defer closeQuietly(b.client)
-		rounds, err := b.run(ctx)
-		if err != nil {
-			return err
-		}
-		if out.is(formatJSON) {
-			return inv.print(string(b.json(rounds)))
-		}
-		return inv.print(b.text(rounds))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return server.use(inv, cmd, func(ctx context.Context, o *bench) error {
+			return o.measure(ctx, inv, kind, l, out.is(formatJSON))
+		})
 	}
 	return cmd
 }
 
-// captureRound is what one round measured.
-type captureRound struct{ subscriber, capture captureHalf }
-
-// captureHalf is one half of a round.
-type captureHalf struct {
-	perSecond float64
-	lost      int64  // not received, or not in the stream
-	gaps      uint64 // of the stream, which say so
+// newBenchAllCommand is bench all.
+func newBenchAllCommand(inv *invocation) *cobra.Command {
+	server, out := &benchServer{}, newOutputFlag(formatText, formatJSON)
+	l := newBenchLoad()
+	cmd := &cobra.Command{
+		Use: "all [flags]", Short: "Measure capture, publish, read and latency, one after the other", Args: noArguments,
+		Long: `Measure capture, publish, read and latency, one after the other, on the same server. What is
+not asked for is as each of them has it alone.`,
+		Example: `  trestle bench all
+  trestle bench all --rounds 5 --size 1024 -o json`,
+	}
+	server.addTo(inv, cmd, true)
+	l.addTo(cmd, "messages", "size", "publishers", "in-flight", "time", "rounds", "sync")
+	out.addTo(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return server.use(inv, cmd, func(ctx context.Context, o *bench) error {
+			for i, kind := range benchKinds() {
+				own := newBenchLoad()
+				if kind.change(own); l.time > 0 && own.time > 0 {
+					own.time = l.time
+				}
+				own.messages, own.size, own.publishers, own.inFlight, own.rounds, own.sync = l.messages, l.size, l.publishers, l.inFlight, l.rounds, l.sync
+				if i > 0 && !out.is(formatJSON) {
+					if err := inv.print("\n"); err != nil {
+						return err
+					}
+				}
+				if err := o.measure(ctx, inv, &kind, own, out.is(formatJSON)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return cmd
 }
 
-func (r *captureRound) ratio() float64 { return r.capture.perSecond / r.subscriber.perSecond }
-
-func (b *captureBench) text(rounds []captureRound) string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "%s messages of %s bytes from %d publishers\n\n", count(b.messages.n), count(b.size.n), b.publishers.n)
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ROUND\tSUBSCRIBER\tLOST\tCAPTURE\tLOST\tGAPS\tCAPTURE/SUBSCRIBER")
-	for i := range rounds {
-		r := &rounds[i]
-		fmt.Fprintf(table, "%d\t%s/s\t%s\t%s/s\t%s\t%d\t%.2f\n", i+1, count(int64(r.subscriber.perSecond)), count(r.subscriber.lost),
-			count(int64(r.capture.perSecond)), count(r.capture.lost), r.capture.gaps, r.ratio())
-	}
-	// A strings.Builder takes all that is written to it.
-	_ = table.Flush()
-	return text.String()
-}
-
-func (b *captureBench) json(rounds []captureRound) []byte {
-	o := jsonObject{dst: []byte{'{'}}
-	o.number("messages", b.messages.n)
-	o.number("size", b.size.n)
-	o.number("publishers", b.publishers.n)
-	o.name("rounds")
-	o.dst = append(o.dst, '[')
-	for i := range rounds {
-		r := &rounds[i]
-		if i > 0 {
-			o.dst = append(o.dst, ',')
-		}
-		p := jsonObject{dst: append(o.dst, '{')}
-		p.number("subscriber_per_second", int64(r.subscriber.perSecond))
-		p.number("subscriber_lost", r.subscriber.lost)
-		p.number("capture_per_second", int64(r.capture.perSecond))
-		p.number("capture_lost", r.capture.lost)
-		p.number("capture_gaps", int64(r.capture.gaps))
-		p.name("ratio")
-		o.dst = append(strconv.AppendFloat(p.dst, r.ratio(), 'f', 3, 64), '}')
-	}
-	return append(o.dst, "]}\n"...)
-}
-
-// run measures round after round, on a stream that it makes and deletes.
-func (b *captureBench) run(ctx context.Context) (rounds []captureRound, err error) {
-	if b.natsURL == "" {
-		info, err := b.client.Server(ctx)
-		if err != nil {
-			return nil, err
-		}
-		b.natsURL = info.NATSURL
-	}
-	name := fmt.Sprintf("bench-%d", os.Getpid())
-	subject := name + ".captured"
-	stream, err := b.client.CreateStream(ctx, client.StreamConfig{Name: name, Subjects: []string{subject}})
+// use opens a server, and closes it when f is done.
+func (b *benchServer) use(inv *invocation, cmd *cobra.Command, f func(context.Context, *bench) error) (err error) {
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// A second signal is not for us: it ends a bench that hangs.
+	defer context.AfterFunc(ctx, stop)()
+	opened, err := b.open(ctx, inv, cmd)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() {
-		// Also when it was interrupted.
-		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
-		defer cancel()
-		if deleted := stream.Delete(cleaning); err == nil {
-			err = deleted
-		}
-	}()
-	for range b.rounds.n {
-		var r captureRound
-		if r.subscriber, err = b.subscriber(ctx, name+".heard"); err != nil {
-			return nil, err
-		}
-		if r.capture, err = b.captured(ctx, stream, subject); err != nil {
-			return nil, err
-		}
-		rounds = append(rounds, r)
+	defer func() { err = errors.Join(err, opened.close()) }()
+	if err = f(ctx, opened); err != nil && ctx.Err() != nil {
+		// What failed did so because everything was told to end.
+		return fmt.Errorf("the bench was ended: %w", context.Cause(ctx))
 	}
-	return rounds, nil
+	return err
+}
+
+// measure measures a server with one kind of load and prints what came of it.
+func (o *bench) measure(ctx context.Context, inv *invocation, kind *benchKind, l *benchLoad, asJSON bool) error {
+	load := l.load()
+	if kind.word == "latency" {
+		// Every round is as long as it was told to be.
+		load.Messages, load.Time = int64(float64(load.Rate)*load.Time.Seconds()), 0
+	}
+	o.trestle.Fanout = l.fanout
+	rounds, err := loadtest.Alternate(ctx, &load, int(l.rounds.n), kind.sides(o, l))
+	if err != nil {
+		return err
+	}
+	r := benchReport{kind: kind.word, server: o.told, load: load, sync: l.sync.word, fanout: l.fanout, rounds: rounds}
+	if asJSON {
+		return inv.print(r.json())
+	}
+	return inv.print(r.text())
 }

@@ -46,7 +46,7 @@ func keyName(flag string) string {
 	switch {
 	case flag == "nats":
 		return "nats.urls"
-	case strings.HasPrefix(flag, "nats-tls-"), strings.HasPrefix(flag, "nats-"), strings.HasPrefix(flag, "tls-"):
+	case strings.HasPrefix(flag, "nats-tls-"), strings.HasPrefix(flag, "nats-"), strings.HasPrefix(flag, "tls-"), strings.HasPrefix(flag, "capture-"):
 		return strings.ReplaceAll(flag, "-", ".")
 	default:
 		return flag

@@ -115,7 +115,7 @@ func settingsYAML(flags *pflag.FlagSet, from origins) string {
 // grouped puts settings of one group beside each other, groups last, so that each group is written once.
 func grouped(list []*pflag.Flag) []*pflag.Flag {
 	var sorted []*pflag.Flag
-	for _, prefix := range []string{"", "tls.", "nats."} {
+	for _, prefix := range []string{"", "capture.", "tls.", "nats."} {
 		for _, f := range list {
 			key := keyName(f.Name)
 			if prefix == "" && !strings.Contains(key, ".") || prefix != "" && strings.HasPrefix(key, prefix) {

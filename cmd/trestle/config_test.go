@@ -80,7 +80,7 @@ func TestConfigPrintsAFile(t *testing.T) {
 	t.Parallel()
 	cert, key := selfSigned(t)
 	for _, flags := range []string{
-		"", "--id a --insecure --listen 0.0.0.0:1", "--nats nats://a:4222,tls://b:4222", "--tls-cert " + cert + " --tls-key " + key + " --tls-ca " + cert,
+		"", "--id a --insecure --listen 0.0.0.0:1 --capture-bytes 1GiB", "--nats nats://a:4222,tls://b:4222", "--tls-cert " + cert + " --tls-key " + key + " --tls-ca " + cert,
 	} {
 		first := call(t, nil, words("config print "+flags)...)
 		second := call(t, nil, "config", "print", "--config", writeFile(t, "trestle.yaml", first.stdout))
@@ -138,6 +138,9 @@ func TestConfigRefused(t *testing.T) {
 		"beyond, in the clear":  {file: "listen: 0.0.0.0:0", want: []string{"--listen 0.0.0.0:0", "--tls-cert", "--insecure"}},
 		"peer has no TLS":       {flags: "--peer 0.0.0.0:0 --tls-cert " + cert + " --tls-key " + key, want: []string{"--peer 0.0.0.0:0", "no TLS yet", "--insecure"}},
 		"advertise nothing":     {flags: "--advertise :9292", want: []string{"--advertise", "HOST:PORT"}},
+		"little to capture in":  {file: "capture: {bytes: 64KiB}", want: []string{"--capture-bytes 65536", "1MiB or more"}},
+		"none, in the env":      {env: []string{"TRESTLE_CAPTURE_BYTES=0"}, want: []string{"--capture-bytes 0", "1MiB or more"}},
+		"no size":               {flags: "--capture-bytes much", want: []string{"--capture-bytes", "not a size"}},
 		"join":                  {flags: "--join a:9294", want: []string{"--join", "not built yet"}},
 		"join in the env":       {env: []string{"TRESTLE_JOIN=a:9294"}, want: []string{"TRESTLE_JOIN", "not built yet"}},
 		"bootstrap in the file": {file: "bootstrap-expect: 3", want: []string{"--bootstrap-expect", "not built yet"}},
@@ -167,7 +170,7 @@ func TestConfigFine(t *testing.T) {
 	cert, key := selfSigned(t)
 	withTLS := "--tls-cert " + cert + " --tls-key " + key
 	for _, flags := range []string{
-		"", "--listen 0.0.0.0:0 --http :0 " + withTLS, "--listen 0.0.0.0:0 --insecure", "--advertise trestle-0.example:9292",
+		"", "--listen 0.0.0.0:0 --http :0 " + withTLS, "--listen 0.0.0.0:0 --insecure", "--advertise trestle-0.example:9292", "--capture-bytes 1MiB",
 		"--nats tls://a:4222 --nats-creds " + key + " --nats-tls-ca " + cert + " --nats-tls-cert " + cert + " --nats-tls-key " + key,
 	} {
 		if got := call(t, nil, words("config validate "+flags)...); got.code != exitDone || got.stdout != "the settings are fine\n" {

@@ -9,11 +9,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // The tests of this file run the program as users do: processes, signals, pipes.
@@ -237,19 +240,42 @@ func TestServerUsesAnotherNATS(t *testing.T) {
 func TestStdinTrulyClosed(t *testing.T) {
 	t.Parallel()
 	s := launch(t, t.TempDir())
-	for _, args := range [][]string{
+	file := filepath.Join(t.TempDir(), "orders.trestle")
+	commands := [][]string{
 		words("stream create orders --subject orders.>"), words("stream ls"), words("stream info orders"), words("pub orders hello"),
 		words("sub orders --from earliest --count 1"), words("get orders 0 0"), words("cursor set billing orders 0 1"),
 		words("cursor get billing orders 0"), words("cursor ls orders"), words("cluster status"), words("stream edit orders --retain-age 7d"),
-		words("stream pause orders"), words("stream resume orders"), words("stream readonly orders"), words("stream rm orders"),
-		words("config print"), words("version"), words("--help"), words("completion bash"),
-	} {
+		words("stream pause orders"), words("stream resume orders"), words("stream export orders " + file),
+		words("stream import copy " + file), words("stream purge orders"), words("stream readonly orders"), words("stream rm orders"),
+		words("cursor set billing copy 0 1"), words("cursor rm billing copy 0"), words("config print"), words("config validate"), words("version"),
+		words("--help"), words("completion bash"), words("log inspect " + s.data), words("log verify " + s.data),
+	}
+	for _, args := range commands {
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", append([]string{"-c", `exec "$0" "$@" <&-`, binary(t)}, args...)...)
 		cmd.Env = append(os.Environ(), "TRESTLE_ADDR="+s.ready["grpc"])
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) == 0 {
 			t.Errorf("trestle %s: got %v and %q, want exit code 0 and some output", strings.Join(args, " "), err, out)
 		}
 	}
+	// Those that run for long have tests of their own, in which nobody types either.
+	own := []string{"server", "demo", "bench", "completion", "help"}
+	for _, leaf := range leaves(newRootCommand(&invocation{})) {
+		if !slices.Contains(own, words(leaf)[0]) && !slices.ContainsFunc(commands, func(args []string) bool { return strings.HasPrefix(strings.Join(args, " ")+" ", leaf+" ") }) {
+			t.Errorf("trestle %s is not among the commands that are run here", leaf)
+		}
+	}
+}
+
+// leaves are the commands that do something, without the name of the program.
+func leaves(cmd *cobra.Command) []string {
+	if !cmd.HasSubCommands() {
+		return []string{strings.TrimPrefix(cmd.CommandPath(), "trestle ")}
+	}
+	var paths []string
+	for _, sub := range cmd.Commands() {
+		paths = append(paths, leaves(sub)...)
+	}
+	return paths
 }
 
 // TestIDsNeedADedupWindow: an id is refused where a second copy would be stored all the same.

@@ -9,7 +9,7 @@ func TestHelpTexts(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"", "server", "demo", "stream", "stream create", "stream ls", "stream info", "stream edit", "stream rm", "stream pause",
-		"stream resume", "stream readonly", "pub", "sub", "get", "cursor", "cursor set", "cursor get", "cursor ls", "cursor rm", "cluster",
+		"stream resume", "stream readonly", "stream purge", "stream export", "stream import", "pub", "sub", "get", "cursor", "cursor set", "cursor get", "cursor ls", "cursor rm", "cluster",
 		"cluster status", "bench", "bench capture", "version",
 	} {
 		name := "trestle"

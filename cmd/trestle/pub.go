@@ -173,6 +173,9 @@ func (inv *invocation) publish(cmd *cobra.Command, address *addressFlag, f *pubF
 		}
 	}
 	summary := pubSummary{stream: name}
+	if f.count.n > 1 { // lines may come for ever, as slowly as they like
+		summary.progress = newProgressReport(inv.stderr, "published", out)
+	}
 	began := time.Now()
 	last, err := f.publishAll(cmd.Context(), stream, values, &summary)
 	if err != nil {

@@ -79,6 +79,8 @@ func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
 	flags.StringVar(&cfg.NATSTLS.CA, "nats-tls-ca", cfg.NATSTLS.CA, "believe certificates of --nats that the CA in `FILE` has signed")
 	flags.StringVar(&cfg.NATSTLS.Cert, "nats-tls-cert", cfg.NATSTLS.Cert, "show --nats the certificate in `FILE`")
 	flags.StringVar(&cfg.NATSTLS.Key, "nats-tls-key", cfg.NATSTLS.Key, "key of --nats-tls-cert, in `FILE`")
+	flags.Var((*sizeFlag)(&cfg.CaptureBytes), "capture-bytes", "let `SIZE` of what NATS brought wait for the disk, in memory")
+	flags.Lookup("capture-bytes").DefValue = "256MiB"
 	flags.StringVar(&cfg.TLS.Cert, "tls-cert", cfg.TLS.Cert, "serve gRPC and HTTP over TLS with the certificate in `FILE`")
 	flags.StringVar(&cfg.TLS.Key, "tls-key", cfg.TLS.Key, "key of --tls-cert, in `FILE`")
 	flags.StringVar(&cfg.TLS.CA, "tls-ca", cfg.TLS.CA, "serve those only who show a certificate that the CA in `FILE` has signed")
@@ -88,6 +90,7 @@ func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
 
 // serve runs a server until it is told to stop, by a signal or by ctx, or ends by itself.
 func (inv *invocation) serve(ctx context.Context, cfg server.Config) error {
+	defer reserveHeap()()
 	raw := make(chan os.Signal, 2)
 	signal.Notify(raw, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(raw)

@@ -1,6 +1,9 @@
 package batch
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Append appends a batch with the given body to dst. Of h it takes all but the sizes and the header CRC, which it finds
 // out; h.BodyCRC is taken as it is, so that a checksum made by whoever made the body goes with it end to end. Header and
@@ -31,6 +34,9 @@ func (b *Builder) Reset(subject []byte) {
 		b.buf = appendBytesField(b.buf, recordsSubject, subject)
 	}
 }
+
+// Grow makes room for a batch of that size in bytes. It is called before Reset.
+func (b *Builder) Grow(size int) { b.buf = slices.Grow(b.buf[:0], size) }
 
 // Append adds a record. The bytes are copied. The caller sees to it that the batch does not exceed MaxSize.
 func (b *Builder) Append(r *Record) {

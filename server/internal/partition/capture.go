@@ -31,9 +31,9 @@ func (p *Partition) Capture(r *batch.Record) error { return p.CaptureWith(r, Cap
 func (p *Partition) CaptureWith(r *batch.Record, c Captured) error {
 	heard := c.OnAck != nil
 	if c.OnSettled != nil {
-		told := c.OnAck
+		told, settled := c.OnAck, c.OnSettled // not c, which would be allocated for each record
 		c.OnAck = func(ack Ack, err error) {
-			c.OnSettled()
+			settled()
 			if told != nil {
 				told(ack, err)
 			}

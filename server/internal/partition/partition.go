@@ -111,6 +111,7 @@ type Partition struct {
 	waiting  []*pending // appended and not committed, in the order of the log
 	writing  bool       // the writing goroutine exists
 	syncing  bool       // the syncing goroutine exists
+	syncDue  bool       // something was appended since it was last started
 	unsynced unsynced
 	closed   bool
 	fault    error // why nothing is accepted any more

@@ -44,7 +44,10 @@ const maxSpare = 4
 func (q *queue) addRecord(r *batch.Record, n note) {
 	if q.open != nil && q.open.Size()+r.Size() > MaxBatchBytes {
 		q.full = append(q.full, q.open)
-		q.open = nil
+		q.open = q.builder()
+		q.open.Grow(MaxBatchBytes) // there is much to come
+		q.open.Reset(r.Subject)
+		q.bytes += q.open.Size()
 	}
 	if q.open == nil {
 		q.open = q.builder()

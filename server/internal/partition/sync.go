@@ -6,11 +6,21 @@ import (
 
 // startSyncLocked sees that a goroutine makes durable what was appended.
 func (p *Partition) startSyncLocked() {
+	p.syncDue = false
 	if p.syncing {
 		return
 	}
 	p.syncing = true
 	p.tasks.Go(p.sync)
+}
+
+// syncHereLocked says whether the calling goroutine, which has nothing more to write, is to call sync: what is alone on its
+// way to the disk then waits for one goroutine less.
+func (p *Partition) syncHereLocked() bool {
+	here := p.syncDue && !p.syncing
+	p.syncDue = false
+	p.syncing = p.syncing || here
+	return here
 }
 
 // sync makes durable what was appended, commits it and answers those who wait, until nothing is left to do.

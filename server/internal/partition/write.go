@@ -22,10 +22,17 @@ func (p *Partition) write() {
 		}
 		if len(asked) == 0 && w.empty() {
 			p.writing = false
+			syncs := p.syncHereLocked()
 			p.queue.rest()
 			p.restedLocked()
 			p.mu.Unlock()
+			if syncs {
+				p.sync()
+			}
 			return
+		}
+		if p.syncDue {
+			p.startSyncLocked() // beside what is written now
 		}
 		p.mu.Unlock()
 		p.giveCopies(asked)
@@ -93,7 +100,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 	p.queue.done(w.publications, w.captured)
 	if size > 0 && p.settings.Sync != SyncNone {
 		p.unsynced.add(p.config.Turns, awaited)
-		p.startSyncLocked()
+		p.syncDue = true // see write
 	}
 	p.mu.Unlock()
 	if size > 0 {
