@@ -112,6 +112,7 @@ type Partition struct {
 	writing  bool       // the writing goroutine exists
 	syncing  bool       // the syncing goroutine exists
 	syncDue  bool       // something was appended since it was last started
+	synced   time.Time  // when a sync began last
 	unsynced unsynced
 	closed   bool
 	fault    error // why nothing is accepted any more

@@ -18,6 +18,7 @@ type queue struct {
 	room         sync.Cond // bytes went down, or nothing is to be waited for
 
 	spare []*capturedBatch // to use again
+	busy  bool             // something was added since it rested last
 }
 
 // capturedBatch gathers captured records.
@@ -83,6 +84,7 @@ func (q *queue) miss(gap batch.Gap) bool {
 }
 
 func (q *queue) builder() *capturedBatch {
+	q.busy = true
 	if n := len(q.spare); n > 0 {
 		b := q.spare[n-1]
 		q.spare = q.spare[:n-1]
@@ -92,6 +94,7 @@ func (q *queue) builder() *capturedBatch {
 }
 
 func (q *queue) addPublication(p *publication) {
+	q.busy = true
 	q.publications = append(q.publications, p)
 	q.bytes += len(p.bytes)
 }
@@ -155,11 +158,12 @@ func (q *queue) done(publications []*publication, captured []*capturedBatch) {
 	}
 }
 
-// rest gives back the memory that an idle partition has no use for.
+// rest gives back the memory that a partition has no use for to which nothing was added since it rested last.
 func (q *queue) rest() {
-	if q.bytes == 0 {
+	if q.bytes == 0 && !q.busy {
 		q.spare, q.full, q.publications = nil, nil, nil
 	}
+	q.busy = false
 }
 
 // abandon empties the queue and returns those who wait for what was in it.

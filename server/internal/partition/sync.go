@@ -4,6 +4,9 @@ import (
 	"time"
 )
 
+// roundsEvery is how often a log is synced for which nobody waits, while more comes all the time.
+const roundsEvery = 5 * time.Millisecond
+
 // startSyncLocked sees that a goroutine makes durable what was appended.
 func (p *Partition) startSyncLocked() {
 	p.syncDue = false
@@ -27,6 +30,7 @@ func (p *Partition) syncHereLocked() bool {
 func (p *Partition) sync() {
 	for {
 		p.awaitInterval()
+		p.shareRound()
 		p.takeTurn()
 		durable, err := p.log.Sync()
 		p.config.Turns.give()
@@ -49,6 +53,32 @@ func (p *Partition) sync() {
 			return
 		}
 	}
+}
+
+// shareRound lets what nobody waits for gather, so that one sync is for more of it: there is none sooner than roundsEvery after
+// the one before (protocol.md 1.8). Whoever comes and waits ends that.
+func (p *Partition) shareRound() {
+	p.mu.Lock()
+	now := time.Now()
+	rest := p.synced.Add(roundsEvery).Sub(now)
+	if rest <= 0 || !p.unsynced.awaited.IsZero() {
+		p.synced = now
+		p.mu.Unlock()
+		return
+	}
+	awaited := make(chan struct{})
+	p.unsynced.hurried = awaited
+	p.mu.Unlock()
+	timer := time.NewTimer(rest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-awaited:
+	case <-p.stop:
+	}
+	p.mu.Lock()
+	p.unsynced.hurried, p.synced = nil, time.Now()
+	p.mu.Unlock()
 }
 
 // awaitInterval waits, with SyncInterval, until it is time for a sync, the partition closes, or the settings change.

@@ -60,6 +60,7 @@ func (p *Partition) Tick(now time.Time) {
 	if p.gaps.Len() > 0 {
 		p.startLocked()
 	}
+	p.queue.rest()
 	p.maintainLocked(now.UnixNano())
 	p.mu.Unlock()
 	if changed && p.config.OnFull != nil {

@@ -116,9 +116,10 @@ func (q *queueOfTurns) Pop() any {
 
 // unsynced says since when a log has something to sync. The zero value: it has nothing. Guarded by Partition.mu.
 type unsynced struct {
-	since   time.Time // of the oldest append that is not synced
-	awaited time.Time // of the oldest that somebody waits for; zero: nobody does
-	turn    *turn     // for which the partition waits; nil: none
+	since   time.Time       // of the oldest append that is not synced
+	awaited time.Time       // of the oldest that somebody waits for; zero: nobody does
+	turn    *turn           // for which the partition waits; nil: none
+	hurried chan<- struct{} // closed when somebody begins to wait; nil: nothing is held back
 }
 
 // due is when the log is to be synced, as its turns count.
@@ -138,6 +139,10 @@ func (u *unsynced) add(turns *Turns, awaited bool) {
 	}
 	if awaited && u.awaited.IsZero() {
 		u.awaited = now
+		if u.hurried != nil {
+			close(u.hurried)
+			u.hurried = nil
+		}
 	}
 	if u.turn != nil {
 		turns.hurry(u.turn, u.due())

@@ -23,7 +23,6 @@ func (p *Partition) write() {
 		if len(asked) == 0 && w.empty() {
 			p.writing = false
 			syncs := p.syncHereLocked()
-			p.queue.rest()
 			p.restedLocked()
 			p.mu.Unlock()
 			if syncs {
