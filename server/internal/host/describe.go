@@ -29,7 +29,11 @@ func (h *Host) PartitionOf(name string, number int32) (*partition.Partition, err
 
 // Publishable returns a partition that users may append to, and the subjects that its records may have.
 func (h *Host) Publishable(name string, number int32) (*partition.Partition, []string, error) {
-	s, p, runs, err := h.find(name, number)
+	at, wanted := h.lookups.now(h.config.Metadata.State()), place{stream: name, partition: number}
+	if found, ok := h.lookups.get(at, wanted); ok {
+		return found.partition, found.subjects, nil
+	}
+	s, p, runs, err := h.findAs(at.state, name, number)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -42,11 +46,15 @@ func (h *Host) Publishable(name string, number int32) (*partition.Partition, []s
 	if number > 0 {
 		subjects = slices.Concat(subjects, listens(s, number))
 	}
+	h.lookups.put(at, wanted, publicity{runs.partition, subjects})
 	return runs.partition, subjects, nil
 }
 
 func (h *Host) find(name string, number int32) (metadata.Stream, metadata.Partition, running, error) {
-	state := h.config.Metadata.State()
+	return h.findAs(h.config.Metadata.State(), name, number)
+}
+
+func (h *Host) findAs(state *metadata.State, name string, number int32) (metadata.Stream, metadata.Partition, running, error) {
 	s, ok := state.Stream(name)
 	if !ok {
 		return s, metadata.Partition{}, running{}, &StreamNotFoundError{Stream: name}

@@ -72,8 +72,9 @@ type Host struct {
 
 	mu       sync.Mutex
 	runs     map[uuid.UUID]running // guarded by mu
-	ticked   time.Time             // when partitions were last looked after; guarded by mu
-	progress chan struct{}         // closed when the state was looked at; guarded by mu
+	lookups  lookups
+	ticked   time.Time     // when partitions were last looked after; guarded by mu
+	progress chan struct{} // closed when the state was looked at; guarded by mu
 
 	cancel context.CancelFunc // ends run and keep
 	tasks  sync.WaitGroup

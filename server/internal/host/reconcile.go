@@ -31,6 +31,7 @@ func (r *running) fits(w *wanted) bool {
 func (h *Host) put(id uuid.UUID, r running) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.lookups.changes.Add(1)
 	if r == (running{}) {
 		delete(h.runs, id)
 		return
