@@ -86,8 +86,9 @@ func TestActivity(t *testing.T) {
 		t.Fatal(err)
 	}
 	all.happens("readonly s[0]")
-	m := join(t, b, c, "one", "s")
+	m := join(t, b, c, "one", "s", once)
 	all.happens("join group one")
+	m.expect("x")
 	m.leave()
 	all.happens("leave group one")
 	if err := c.DeleteStream(ctx, "s"); err != nil {

@@ -104,7 +104,7 @@ func TestConsumerError(t *testing.T) {
 	b := start(t)
 	c, ctx := b.connect()
 	create(t, ctx, c, "s")
-	one, err := c.CreateConsumer("group", lift.AutoOffsetNone(), lift.ConsumerID("one"), often)
+	one, err := c.CreateConsumer("group", lift.AutoOffsetNone(), lift.ConsumerID("one"), once)
 	if err != nil {
 		t.Fatal(err)
 	}

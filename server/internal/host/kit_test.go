@@ -80,6 +80,7 @@ type world struct {
 	folder  *host.Folder
 	close   []func() error
 	unheard error // what Close is told of messages that nobody heard
+	key     []byte
 
 	mu       sync.Mutex
 	captured map[string]int // subjects that are captured now, how many times; guarded by mu
@@ -105,8 +106,8 @@ func (w *world) tryStart() error {
 		w.close = append([]func() error{marks.Close}, w.close...)
 		w.Host, err = host.Open(w.t.Context(), host.Config{
 			Folder: folder, Files: files, Marks: marks, Metadata: w.control, Subscribe: w.subscribe,
-			Unheard: func() error { return w.unheard },
-			RaftID:  raftID, ClientAddress: "h:1", PeerAddress: "h:2", Now: time.Now,
+			Unheard: func() error { return w.unheard }, EncryptionKey: w.key,
+			RaftID: raftID, ClientAddress: "h:1", PeerAddress: "h:2", Now: time.Now,
 			OnFault: func(err error) { w.t.Errorf("fault: %v", err) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 	}

@@ -66,7 +66,7 @@ var errNoKey = errors.New("the values of the stream are encrypted, and this brok
 
 func segmentsOf(c *trestlev1.StreamConfig) segmentSettings {
 	return segmentSettings{
-		bytes: c.GetSegmentBytes(), age: c.GetSegmentAge().AsDuration(), encrypted: c.GetLabels()[EncryptLabel] == "true",
+		bytes: c.GetSegmentBytes(), age: c.GetSegmentAge().AsDuration(), encrypted: encrypted(c),
 	}
 }
 

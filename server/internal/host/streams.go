@@ -22,6 +22,9 @@ func (h *Host) Create(ctx context.Context, asked *trestlev1.StreamConfig, accept
 	if err := checkBuilt(asked); err != nil {
 		return nil, false, err
 	}
+	if err := h.checkKey(asked); err != nil {
+		return nil, false, err
+	}
 	if asked == nil {
 		asked = &trestlev1.StreamConfig{}
 	}
@@ -59,6 +62,9 @@ func (h *Host) Update(ctx context.Context, asked *trestlev1.StreamConfig, revisi
 	for {
 		stream, err := h.Get(asked.GetName())
 		if err != nil {
+			return nil, err
+		}
+		if err := checkStaysEncrypted(stream, asked); err != nil {
 			return nil, err
 		}
 		update := &clusterv1.UpdateStream{Uuid: stream.ID[:], Revision: stream.Revision, Config: asked}

@@ -80,6 +80,9 @@ func (s *Service) LeaveConsumerGroup(
 	if err != nil {
 		return nil, err
 	}
+	leaving := seenMember{req.GetGroupId(), req.GetConsumerId()}
+	s.groups.noteLeaving(leaving, s.assignments(g, req.GetConsumerId()))
+	defer s.groups.noteLeaving(leaving, nil)
 	delete(g.members, req.GetConsumerId())
 	if err := s.store(ctx, g); err != nil {
 		return nil, toRefusal(err)
@@ -107,10 +110,14 @@ func (s *Service) memberOf(ctx context.Context, id, consumer string) (*group, er
 	return g, nil
 }
 
-// FetchConsumerGroupAssignments hears a member and tells it what it is to read.
+// FetchConsumerGroupAssignments hears a member and tells it what it is to read. One that is just leaving is answered as before it
+// leaves: Liftbridge's Go client asks on meanwhile, and never ends if it is told an error then.
 func (s *Service) FetchConsumerGroupAssignments(
 	ctx context.Context, req *liftbridgepb.FetchConsumerGroupAssignmentsRequest,
 ) (*liftbridgepb.FetchConsumerGroupAssignmentsResponse, error) {
+	if before := s.groups.beforeLeaving(seenMember{req.GetGroupId(), req.GetConsumerId()}); before != nil && before.GetEpoch() == req.GetEpoch() {
+		return before, nil
+	}
 	s.groups.mu.Lock()
 	defer s.groups.mu.Unlock()
 	g, err := s.memberOf(ctx, req.GetGroupId(), req.GetConsumerId())
@@ -121,6 +128,11 @@ func (s *Service) FetchConsumerGroupAssignments(
 	if req.GetEpoch() != g.epoch { // a client that is told an error asks for the epoch and comes back
 		return nil, precondition("generation mismatch: the group is at epoch %d, not %d", g.epoch, req.GetEpoch())
 	}
+	return s.assignments(g, req.GetConsumerId()), nil
+}
+
+// assignments are what the group has its member read. The caller holds groups.mu.
+func (s *Service) assignments(g *group, consumer string) *liftbridgepb.FetchConsumerGroupAssignmentsResponse {
 	state := s.config.Metadata.State()
 	members, partitions := map[string][]string{}, map[string]int{}
 	for id, m := range g.members {
@@ -131,9 +143,7 @@ func (s *Service) FetchConsumerGroupAssignments(
 			}
 		}
 	}
-	return &liftbridgepb.FetchConsumerGroupAssignmentsResponse{
-		Epoch: g.epoch, Assignments: assign(members, partitions)[req.GetConsumerId()],
-	}, nil
+	return &liftbridgepb.FetchConsumerGroupAssignmentsResponse{Epoch: g.epoch, Assignments: assign(members, partitions)[consumer]}
 }
 
 // ReportConsumerGroupCoordinator hears that a member does not reach its coordinator. As long as that is the broker that

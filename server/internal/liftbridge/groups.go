@@ -14,6 +14,7 @@ import (
 
 	"github.com/trestlehq/trestle/metadata"
 	clusterv1 "github.com/trestlehq/trestle/proto/cluster/v1"
+	liftbridgepb "github.com/trestlehq/trestle/proto/liftbridge"
 )
 
 // consumerTimeout is how long a member may be silent, and coordinatorTimeout how long a coordinator may be before members
@@ -36,6 +37,27 @@ const (
 type groups struct {
 	mu    sync.Mutex // held over changes of the metadata: groups change one after the other
 	known map[string]*group
+
+	leavingMu sync.Mutex
+	leaving   map[seenMember]*liftbridgepb.FetchConsumerGroupAssignmentsResponse // what members had until now; guarded by leavingMu
+}
+
+// noteLeaving remembers what a member that is leaving had; nil: it has left.
+func (g *groups) noteLeaving(m seenMember, had *liftbridgepb.FetchConsumerGroupAssignmentsResponse) {
+	g.leavingMu.Lock()
+	defer g.leavingMu.Unlock()
+	if had == nil {
+		delete(g.leaving, m)
+		return
+	}
+	g.leaving[m] = had
+}
+
+// beforeLeaving is what a member had that is leaving at this moment; nil: it is not.
+func (g *groups) beforeLeaving(m seenMember) *liftbridgepb.FetchConsumerGroupAssignmentsResponse {
+	g.leavingMu.Lock()
+	defer g.leavingMu.Unlock()
+	return g.leaving[m]
 }
 
 // group of consumers. Its epoch is the raft index of the last change of its members. Guarded by groups.mu.

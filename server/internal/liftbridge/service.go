@@ -128,7 +128,7 @@ func New(config Config) *Service {
 	s := &Service{
 		config: config, inFlight: newRoom(config.Limits.InFlightBytes),
 		subscriptions: map[*subscription]struct{}{}, members: map[membership]*subscription{},
-		groups: groups{known: map[string]*group{}}, idle: map[uuid.UUID]idleness{}, silent: map[seenMember]bool{},
+		groups: groups{known: map[string]*group{}, leaving: map[seenMember]*liftbridgepb.FetchConsumerGroupAssignmentsResponse{}}, idle: map[uuid.UUID]idleness{}, silent: map[seenMember]bool{},
 	}
 	s.running, s.ending = context.WithCancelCause(context.Background())
 	s.tasks.Go(s.watch)

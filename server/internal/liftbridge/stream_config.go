@@ -16,6 +16,10 @@ import (
 // defaultRetention is that of streams made through Liftbridge (protocol.md 1.14).
 const defaultRetention = 168 * time.Hour
 
+// maxMessageBytes is the largest message of such streams: what gRPC lets a client receive unless it is told otherwise, 4 MiB, without
+// room for what a message is delivered with. Liftbridge's clients take a larger one for the end of a read-only partition, and come no further.
+const maxMessageBytes = 4<<20 - 64<<10
+
 // Ranges of segment settings. They are how a broker lays its files out, so what lies outside is moved inside, not refused.
 const (
 	minSegmentBytes = 16 << 10
@@ -49,9 +53,9 @@ func toConfig(req *liftbridgepb.CreateStreamRequest, brokers int, encrypts bool)
 		Name: req.GetName(), Subjects: []string{req.GetSubject()}, QueueGroup: req.GetGroup(), Replicas: &replicas,
 		Partitions: proto.Int32(max(1, req.GetPartitions())), Fanout: proto.Bool(true), // protocol.md 2.1
 		RetainAge: durationpb.New(defaultRetention), RetainBytes: value64(req.GetRetentionMaxBytes()),
-		RetainMessages: value64(req.GetRetentionMaxMessages()),
-		Labels:         labels(req),
-		Compact:        proto.Bool(req.GetCompactEnabled().GetValue()), RequireExpectedOffset: proto.Bool(req.GetOptimisticConcurrencyControl().GetValue()),
+		RetainMessages: value64(req.GetRetentionMaxMessages()), MaxMessageBytes: proto.Int64(maxMessageBytes),
+		Labels:  labels(req),
+		Compact: proto.Bool(req.GetCompactEnabled().GetValue()), RequireExpectedOffset: proto.Bool(req.GetOptimisticConcurrencyControl().GetValue()),
 	}
 	if age := req.GetRetentionMaxAge(); age != nil {
 		c.RetainAge = durationpb.New(millis(age.GetValue()))

@@ -56,6 +56,9 @@ func (s *Service) DeleteStream(ctx context.Context, req *liftbridgepb.DeleteStre
 func (s *Service) PauseStream(ctx context.Context, req *liftbridgepb.PauseStreamRequest) (*liftbridgepb.PauseStreamResponse, error) {
 	stream, err := s.changeable(req.GetName())
 	if err == nil {
+		err = hasPartitions(stream, req.GetPartitions()) // before anything changes
+	}
+	if err == nil {
 		err = s.keepResumeAll(ctx, stream, req.GetResumeAll())
 	}
 	if err == nil {
@@ -93,6 +96,15 @@ func (s *Service) changeable(name string) (metadata.Stream, error) {
 		return stream, invalid("Stream is reserved")
 	}
 	return stream, err
+}
+
+func hasPartitions(stream metadata.Stream, numbers []int32) error {
+	for _, n := range numbers {
+		if n < 0 || int(n) >= len(stream.Partitions) {
+			return notFound("partition does not exist")
+		}
+	}
+	return nil
 }
 
 // change gives a mode to those partitions, none meaning all, that are in the mode from; unspecified: in any.

@@ -16,7 +16,8 @@ type createStream = liftbridgepb.CreateStreamRequest
 
 func int64Of(n int64) *liftbridgepb.NullableInt64 { return &liftbridgepb.NullableInt64{Value: n} }
 
-// The settings that a stream gets: 168 h of retention and fan-out unless asked otherwise (protocol.md 1.14, 2.1).
+// The settings that a stream gets: 168 h of retention and fan-out unless asked otherwise (protocol.md 1.14, 2.1), and messages
+// that a client receives who has gRPC's limit of 4 MiB.
 func TestStreamSettings(t *testing.T) {
 	t.Parallel()
 	k := start(t)
@@ -25,7 +26,7 @@ func TestStreamSettings(t *testing.T) {
 		has    func(*trestlev1.StreamConfig) bool
 	}{
 		"defaults": {func(*createStream) {}, func(c *trestlev1.StreamConfig) bool {
-			return c.GetRetainAge().AsDuration() == 168*time.Hour && c.GetFanout() && c.GetPartitions() == 1 && c.GetReplicas() == 1 && c.GetMinIsr() == 1 &&
+			return c.GetMaxMessageBytes() == 4<<20-64<<10 && c.GetRetainAge().AsDuration() == 168*time.Hour && c.GetFanout() && c.GetPartitions() == 1 && c.GetReplicas() == 1 && c.GetMinIsr() == 1 &&
 				!c.GetCompact() && !c.GetRequireExpectedOffset() && c.GetRetainBytes() == 0 && c.GetRetainMessages() == 0
 		}},
 		"age":           {func(r *createStream) { r.RetentionMaxAge = int64Of(1500) }, func(c *trestlev1.StreamConfig) bool { return c.GetRetainAge().AsDuration() == 1500*time.Millisecond }},
@@ -87,8 +88,11 @@ func TestStreamRefusals(t *testing.T) {
 		_, err = k.SetStreamReadonly(call(t), &liftbridgepb.SetStreamReadonlyRequest{Name: name, Readonly: true})
 		refused(t, "readonly", err, codes.NotFound, "stream not found")
 	}
-	_, err = k.PauseStream(call(t), &liftbridgepb.PauseStreamRequest{Name: "s", Partitions: []int32{0, 1}})
+	_, err = k.PauseStream(call(t), &liftbridgepb.PauseStreamRequest{Name: "s", Partitions: []int32{0, 1}, ResumeAll: true})
 	refused(t, "pause", err, codes.NotFound, "partition does not exist")
+	if stream, err := k.streams.Get("s"); err != nil || len(stream.Config.GetLabels()) != 0 {
+		t.Errorf("a pause that was refused left labels %v, %v", stream.Config.GetLabels(), err)
+	}
 }
 
 // Pausing leaves what is read-only read-only, and a publish resumes what is paused: one partition, or all if they were paused
