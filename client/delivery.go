@@ -130,7 +130,7 @@ func (p *Producer) tell() {
 	p.telling = true
 	for len(p.untold) > 0 {
 		batches := p.untold
-		p.untold = nil
+		p.untold, p.told = nil, batches[len(batches)-1]
 		p.mu.Unlock()
 		for _, b := range batches {
 			if b.err != nil && p.cfg.OnError != nil {
@@ -143,7 +143,7 @@ func (p *Producer) tell() {
 			close(b.settled)
 		}
 	}
-	p.telling = false
+	p.telling, p.told = false, nil
 	if p.busy && p.messages == 0 {
 		p.busy = false
 		p.stream.client.end()

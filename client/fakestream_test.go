@@ -49,7 +49,11 @@ func (f *fakeStream) receive() {
 			partitions[to] = make(chan *codec.PublishStreamRequest, 1000)
 			go f.work(partitions[to])
 		}
-		partitions[to] <- req
+		select {
+		case partitions[to] <- req:
+		case <-f.Context().Done(): // who works on them has ended, too
+			return
+		}
 	}
 }
 

@@ -49,7 +49,8 @@ const (
 // Producer publishes many messages: it makes batches of them by itself, keeps their order within each partition, and
 // numbers the batches, so that one that is sent again after a broken connection is stored once. Up to five batches are on
 // their way to a partition at once; what is sent meanwhile makes the next. It is safe for concurrent use. It needs no
-// goroutine of its own while it has nothing to send, and ends with Close.
+// goroutine of its own while it has nothing to send, and ends with Close. It keeps to the partitions that the stream had
+// when it was used first: once some are added, a producer made of a new handle sends to them, too.
 type Producer struct {
 	stream  *Stream
 	cfg     ProducerConfig
@@ -72,6 +73,7 @@ type Producer struct {
 	room        chan struct{} // closed when there is more; nil: nobody waits
 	untold      []*parcel     // settled, and nobody knows yet
 	telling     bool          // a goroutine tells
+	told        *parcel       // the last of those that it is telling of; nil: it tells of none
 	spare       [][]byte      // for records
 	failures    int           // since Flush was called last
 	failure     error         // the first of them
@@ -249,11 +251,17 @@ func (p *Producer) Flush(ctx context.Context) error {
 	return fmt.Errorf("%d messages to stream %q failed; the first: %w", failures, p.stream.name, failure)
 }
 
-// lastBatches are those behind which nothing waits: once they are settled, so are all before them.
+// lastBatches are those behind which nothing waits: once they are settled, so are all before them. What is settled and
+// still being told is among them.
 func (p *Producer) lastBatches() []*parcel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var last []*parcel
+	if n := len(p.untold); n > 0 {
+		last = append(last, p.untold[n-1])
+	} else if p.told != nil {
+		last = append(last, p.told)
+	}
 	for _, l := range p.lanes {
 		if b := l.last(); b != nil {
 			last = append(last, b)

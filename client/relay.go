@@ -126,24 +126,41 @@ func (r *relay) carry(stream grpc.ClientStream, cancel context.CancelFunc) {
 		why = r.receive(stream)
 		cancel()
 	}()
-	patience := time.NewTicker(attemptTime)
-	defer patience.Stop()
-	var oldest uint64
+	var watching sync.WaitGroup
+	if r.numbered {
+		watching.Go(func() { r.watch(ended, cancel) })
+	}
 	for open := r.send(stream); open; {
 		select {
 		case <-r.wake:
 			open = r.send(stream)
-		case <-patience.C:
-			before := oldest
-			oldest = r.oldest()
-			open = !r.numbered || oldest == 0 || oldest != before
 		case <-ended:
 			open = false
 		}
 	}
 	cancel()
 	<-ended
+	watching.Wait()
 	r.lose(why)
+}
+
+// watch breaks a stream off on which nothing is answered for attemptTime, also where sending waits because the server
+// takes nothing more.
+func (r *relay) watch(ended <-chan struct{}, cancel context.CancelFunc) {
+	patience := time.NewTicker(attemptTime)
+	defer patience.Stop()
+	for oldest := uint64(0); ; {
+		select {
+		case <-patience.C:
+			before := oldest
+			if oldest = r.oldest(); oldest != 0 && oldest == before {
+				cancel()
+				return
+			}
+		case <-ended:
+			return
+		}
+	}
 }
 
 // send sends what is queued. It is false when the stream takes nothing more.

@@ -48,7 +48,7 @@ func (s *Stream) fits(ctx context.Context, size int64) error {
 	if err != nil || !known.tooSmallFor(size) {
 		return err
 	}
-	return tooLarge(size, known.largest, "publish to stream %q: a message of %d bytes of key, value and headers, and the stream takes %d at most; send less at a time, or raise its MaxMessageBytes",
+	return tooLarge(size, known.largest, "publish to stream %q: a message of %d bytes of key, value and headers, and the stream takes %d at most; send less at a time, or raise its MaxMessageBytes, as `trestle stream edit --max-message` does",
 		s.name, size, known.largest)
 }
 

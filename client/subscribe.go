@@ -86,7 +86,7 @@ func (s *Stream) partitionsToRead(ctx context.Context, set *subscribing) ([]int,
 	}
 	if len(ids) != 1 && (isOffset(set.start) || isOffset(set.stop)) {
 		return nil, newError(reasonInvalidArgument,
-			"subscribe to stream %q: an offset is a place in one partition, and there are %d: choose one with Partitions", s.name, len(ids))
+			"subscribe to stream %q: an offset is a place in one partition, and there are %d; name it with Partitions, or --partition of `trestle sub`", s.name, len(ids))
 	}
 	return ids, nil
 }

@@ -135,7 +135,10 @@ func (c *Config) checkNATS() error {
 	}
 	for _, address := range c.NATSURLs {
 		u, err := url.Parse(address)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		if err == nil && slices.Contains([]string{"ws", "wss"}, u.Scheme) {
+			return fmt.Errorf("--nats %q is a WebSocket, from which nothing is captured; give the port for NATS clients, nats://HOST:PORT or tls://HOST:PORT", address)
+		}
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls"}, u.Scheme) {
 			return fmt.Errorf("--nats %q is not the URL of a NATS server; write nats://HOST:PORT", address)
 		}
 	}

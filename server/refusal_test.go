@@ -26,6 +26,7 @@ func TestStartRefused(t *testing.T) {
 		"peer port":      {func(c *server.Config) { c.PeerListen = taken.Peer }, []string{taken.Peer, "in use", "--peer"}},
 		"NATS port":      {func(c *server.Config) { c.NATSListen = strings.TrimPrefix(taken.NATS, "nats://") }, []string{"in use", "--nats-listen", taken.NATS}},
 		"second process": {func(c *server.Config) { c.DataDir = taken.DataDir }, []string{taken.DataDir, "another process", "--data-dir"}},
+		"a WebSocket":    {func(c *server.Config) { c.NATSURLs = []string{"ws://127.0.0.1:1"} }, []string{"ws://127.0.0.1:1", "WebSocket", "tls://HOST:PORT"}},
 		"no NATS":        {func(c *server.Config) { c.NATSURLs = []string{"nats://127.0.0.1:1"} }, []string{"nats://127.0.0.1:1", "is a NATS server listening there"}},
 	} {
 		config := base

@@ -19,7 +19,7 @@ var smokeBounds = struct {
 	// ratios of the first pairing, at least; of singles, at most.
 	atLeast, atMost map[string]float64
 }{
-	serverAllocations: map[string]float64{contestCapture: 3, contestPublish: 0.7, contestRead: 0.2, contestSingle: 80},
+	serverAllocations: map[string]float64{contestCapture: 2, contestPublish: 0.7, contestRead: 0.2, contestSingle: 80},
 	clientAllocations: map[string]float64{contestPublish: 0.7, contestRead: 0.3, contestSingle: 80},
 	atLeast:           map[string]float64{contestCapture: 0.2, contestPublish: 1, contestRead: 1.5},
 	atMost:            map[string]float64{contestSingle: 4},

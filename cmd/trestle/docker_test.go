@@ -136,6 +136,24 @@ func TestDockerStartCommand(t *testing.T) {
 	s.run(nil, exitFailed, health[1:]...)
 }
 
+// TestDockerReadme: what the page has the program do in a container, it does with the settings of the image.
+func TestDockerReadme(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docker/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("docker run --rm trestle ([^`\n]+)`").FindAllStringSubmatch(string(page), -1)
+	if len(commands) == 0 {
+		t.Fatal("there is no docker run with a command: is it written in another way now?")
+	}
+	for _, command := range commands {
+		if got := call(t, readDockerfile(t).environment(t), words(command[1])...); got.code != exitDone {
+			t.Errorf("got %+v for %s", got, command[0])
+		}
+	}
+}
+
 // TestDockerFiles: what the program is made of goes to the build, and compose names files that are there.
 func TestDockerFiles(t *testing.T) {
 	t.Parallel()

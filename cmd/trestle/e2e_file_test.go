@@ -43,6 +43,12 @@ func TestExportAndImport(t *testing.T) {
 	if got := s.run(nil, exitFailed, "stream", "export", "orders", path).stderr; !strings.Contains(got, "not written over") {
 		t.Errorf("got %q, want a refusal to write over a file", got)
 	}
+	missing := filepath.Join(t.TempDir(), "not there", "orders.trestle")
+	for _, verb := range []string{"export", "import"} {
+		if got := s.run(nil, exitFailed, "stream", verb, "orders", missing).stderr; !strings.Contains(got, missing) || !strings.Contains(got, "\n  name a file") {
+			t.Errorf("got %q of %s, want the file and what to do", got, verb)
+		}
+	}
 
 	fannedOut := s.listen("orders.*")
 	imported := s.run(nil, exitDone, "stream", "import", "copy", path).stdout

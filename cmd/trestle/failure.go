@@ -31,6 +31,9 @@ func printFailure(w io.Writer, err error, asJSON bool) {
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		reason = reasonTimeout
 	}
+	if remedy == "" && !strings.Contains(message, "; ") {
+		remedy = remedyOf(err)
+	}
 	if asJSON {
 		if remedy != "" {
 			message += "; " + strings.ReplaceAll(remedy, "\n", "; ")
@@ -48,6 +51,20 @@ func printFailure(w io.Writer, err error, asJSON bool) {
 		text += "  " + strings.TrimSuffix(line, "\n") + "\n"
 	}
 	_, _ = io.WriteString(w, text)
+}
+
+// remedyOf says what to do about an answer that does not say so itself: it knows offsets, and not the command.
+func remedyOf(err error) string {
+	switch {
+	case errors.Is(err, client.ErrOffsetGone):
+		return "retention, compaction or a purge took it; trestle stream info shows where each partition starts"
+	case errors.Is(err, client.ErrOffsetBeyondEnd):
+		return "trestle stream info shows where each partition ends"
+	case errors.Is(err, client.ErrWrongOffset):
+		return "another message was stored first: read it, then expect the next offset"
+	default:
+		return ""
+	}
 }
 
 func appendFailureJSON(dst []byte, reason, message string, names map[string]string) []byte {

@@ -83,6 +83,9 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 		remedy:  "usage: " + usageLine(cmd),
 		names:   map[string]string{"flag": given},
 	}
+	if unknown.GetSpecifiedShortnames() != "" && strings.Contains(cmd.Use, " ") {
+		m.remedy = "what begins with a dash and is no flag goes behind --\n" + m.remedy
+	}
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	if match, ok := nearest(name, known); ok {
@@ -99,7 +102,8 @@ func spelled(f *pflag.Flag) string {
 	return "--" + f.Name
 }
 
-// nearest returns the word that was probably meant: one that begins as given does, or is at most two letters away.
+// nearest returns the word that was probably meant: one that begins as given does, or is at most two letters away, and no
+// more than half of what was given.
 func nearest(given string, known []string) (string, bool) {
 	best, bestDistance := "", 3
 	for _, word := range known {
@@ -107,7 +111,7 @@ func nearest(given string, known []string) (string, bool) {
 		if len(given) >= 3 && strings.HasPrefix(word, given) {
 			distance = 1
 		}
-		if distance < bestDistance && distance < len(word) {
+		if distance < bestDistance && distance < len(word) && 2*distance <= len(given) {
 			best, bestDistance = word, distance
 		}
 	}

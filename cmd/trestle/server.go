@@ -67,11 +67,11 @@ func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
 	flags.SortFlags = false
 	flags.String(configFlag, "", "read settings from the YAML `FILE`")
 	flags.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "keep everything in `DIR`; it is made if it is not there")
-	flags.StringVar(&cfg.ID, "id", cfg.ID, "`NAME` of this server in its cluster (default: that of the data folder, else of the host)")
+	flags.StringVar(&cfg.ID, "id", cfg.ID, "`NAME` of this broker in its cluster (default: that of the data folder, else of the host)")
 	flags.StringVar(&cfg.Cluster, "cluster", cfg.Cluster, "`NAME` of the cluster")
 	flags.StringVar(&cfg.Listen, "listen", cfg.Listen, "serve gRPC on `HOST:PORT`")
 	flags.StringVar(&cfg.HTTPListen, "http", cfg.HTTPListen, "serve /metrics, /livez and /readyz on `HOST:PORT`")
-	flags.StringVar(&cfg.PeerListen, "peer", cfg.PeerListen, "talk to other servers on `HOST:PORT`")
+	flags.StringVar(&cfg.PeerListen, "peer", cfg.PeerListen, "talk to other brokers on `HOST:PORT`")
 	flags.StringVar(&cfg.Advertise, "advertise", cfg.Advertise, "tell clients to connect to `HOST:PORT` (default: where gRPC listens)")
 	flags.StringVar(&cfg.NATSListen, "nats-listen", cfg.NATSListen, "run the NATS server that is built in on `HOST:PORT`")
 	flags.StringSliceVar(&cfg.NATSURLs, "nats", cfg.NATSURLs, "use the NATS at `URL,...` instead of the one that is built in")

@@ -80,7 +80,7 @@ func (f *createFlags) addTo(flags *pflag.FlagSet) {
 	flags.Var(&f.subjects, "subject", "record this NATS `SUBJECT`, wildcards allowed; may be repeated")
 	flags.Var(&f.partitions, "partitions", "have `N` partitions")
 	flags.Var(&f.partitionBy, "partition-by", "share out plain messages by none, subject, token=N or header=NAME")
-	flags.Var(&f.replicas, "replicas", "keep every partition on `N` servers")
+	flags.Var(&f.replicas, "replicas", "keep every partition on `N` brokers")
 	flags.Var(&f.minISR, "min-isr", "take messages while `N` replicas are in sync")
 	flags.Var(&f.retainAge, "retain-age", "delete what is older than `D`")
 	flags.Var(&f.retainBytes, "retain-bytes", "delete the oldest beyond `SIZE`, in each partition")

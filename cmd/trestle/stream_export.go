@@ -81,7 +81,7 @@ func (inv *invocation) exportStream(ctx context.Context, cmd *cobra.Command, add
 		return nil, fmt.Errorf("%s exists and is not written over; choose another name, or remove it", path)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; name a file in a folder that is there and can be written to; nothing was exported", err)
 	}
 	err = errors.Join(e.write(ctx, c, file), file.Sync(), file.Close())
 	if err != nil {

@@ -89,7 +89,7 @@ func (inv *invocation) openImport(path string) (source io.Reader, closeSource fu
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w; name a file that trestle stream export has written; nothing was imported", err)
 	}
 	closeSource = func() { _ = file.Close() }
 	err = checkStreamFile(file)

@@ -29,7 +29,8 @@ func newSubCommand(inv *invocation) *cobra.Command {
 		Use:   "sub STREAM [flags]",
 		Short: "Read messages over gRPC",
 		Long: `Read the messages of a stream: by default what is new, of all partitions, until Ctrl-C.
-Order holds within a partition. Ends are exclusive: --to offset=10 ends with offset 9.
+Order holds within a partition. Ends are exclusive: --to offset=10 ends with offset 9. With
+--reverse it begins at the newest message, or at POSITION, and --to offset=10 ends with 11.
 POSITION is new, earliest, latest, offset=N, time=T, ago=D, last=N or cursor=ID; T is
 RFC 3339, such as 2026-01-31T18:00:00Z; D is 90s, 12h or 7d. An offset needs one partition.
 
@@ -87,6 +88,8 @@ func (f *subFlags) check(cmd *cobra.Command, out *outputFlag) error {
 		return argumentMisuse(cmd, "--gaps does not go with -o raw, which prints the bytes of values and nothing else")
 	case f.reverse && f.from.text == "new":
 		return argumentMisuse(cmd, "what is new cannot be read backwards: with --reverse, begin at latest, an offset or a time")
+	case f.reverse && f.to.text == "latest":
+		return argumentMisuse(cmd, "reading backwards leads away from latest: with --reverse, end at an offset, a time or a --count")
 	case len(f.partitions) > 1 && f.from.kind == atOffset:
 		return argumentMisuse(cmd, "--from %s needs one --partition, got %d", f.from.text, len(f.partitions))
 	case len(f.partitions) > 1 && f.to.kind == atOffset:

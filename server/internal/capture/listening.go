@@ -25,7 +25,8 @@ func (l *listening) add(r *route) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last++
-	r.sid = l.last
+	r.sid, r.confirmed = l.last, false
+	r.standing.refused.Store(false)
 	l.routes[r.sid] = r
 }
 

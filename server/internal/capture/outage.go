@@ -67,6 +67,8 @@ func (o *outage) end(times uint64) bool {
 func (s *Source) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
+	retry := time.NewTicker(retryRefused)
+	defer retry.Stop()
 	missed := 0
 	for {
 		select {
@@ -74,6 +76,9 @@ func (s *Source) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-s.back:
+		case <-retry.C:
+			s.retry(ctx)
+			continue
 		}
 		if _, _, open := s.outage.gap(0); open {
 			s.closeOutage(ctx)

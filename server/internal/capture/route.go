@@ -22,7 +22,10 @@ type route struct {
 	rate    *rate  // of answers, of the whole stream
 	sub     *nats.Subscription
 	sid     int64 // of sub
-	active  int   // takers that are not leaving; guarded by Source.mu
+	// standing is whether NATS has refused it; confirmed that NATS has seen it, guarded by listening.mu.
+	standing  standing
+	confirmed bool
+	active    int // takers that are not leaving; guarded by Source.mu
 
 	// takers are replaced, not changed; Source.mu is held for that.
 	takers atomic.Pointer[takers]

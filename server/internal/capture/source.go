@@ -93,7 +93,8 @@ func connect(ctx context.Context, config Config, limits backpressure) (*Source, 
 		return nil, err
 	}
 	s.conn = conn
-	s.outage.end(s.outage.times)
+	_, times, _ := s.outage.gap(0)
+	s.outage.end(times)
 	if err := s.begin(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -115,9 +116,8 @@ func (s *Source) dial(name string, options []nats.Option) (*nats.Conn, error) {
 
 // begin checks the NATS, makes the connection that answers, and starts what runs as long as the source.
 func (s *Source) begin(ctx context.Context) (err error) {
-	if largest := s.conn.MaxPayload(); largest > s.config.MaxMessageBytes {
-		return fmt.Errorf("the NATS server at %s lets messages of %d bytes through and the largest that can be stored has %d; lower its max_payload",
-			WithoutLogin(s.config.URLs), largest, s.config.MaxMessageBytes)
+	if err := s.checkPayload(s.conn); err != nil {
+		return err
 	}
 	s.ends.Add(1)
 	s.outgoing, err = s.dial(s.config.Name+" answers", []nats.Option{
@@ -136,6 +136,15 @@ func (s *Source) begin(ctx context.Context) (err error) {
 	return ctx.Err()
 }
 
+// checkPayload refuses a NATS that lets through what cannot be stored.
+func (s *Source) checkPayload(c *nats.Conn) error {
+	if largest := c.MaxPayload(); largest > s.config.MaxMessageBytes {
+		return fmt.Errorf("the NATS server at %s lets messages of %d bytes through and the largest that can be stored has %d; lower its max_payload",
+			c.ConnectedUrlRedacted(), largest, s.config.MaxMessageBytes)
+	}
+	return nil
+}
+
 // onDisconnect is called when we close the connection ourselves, too.
 func (s *Source) onDisconnect(c *nats.Conn, err error) {
 	if !c.IsClosed() {
@@ -146,6 +155,9 @@ func (s *Source) onDisconnect(c *nats.Conn, err error) {
 
 func (s *Source) onReconnect(c *nats.Conn) {
 	s.config.Logger.Info("nats connection is back", "url", c.ConnectedUrlRedacted())
+	if err := s.checkPayload(c); err != nil {
+		s.config.Logger.Error("each such message breaks the connection and leaves a gap", "error", err)
+	}
 	select {
 	case s.back <- struct{}{}:
 	default:

@@ -31,6 +31,9 @@ func (s *Source) Subscribe(ctx context.Context, t Target, sink Sink) (*Subscript
 	if err := s.confirm(ctx, confirmTimeout); err != nil {
 		return nil, errors.Join(fmt.Errorf("subscribing: NATS did not confirm: %w", err), sub.Drain(ctx))
 	}
+	if err := s.dispatcher.listens.confirmAll(sub.routes); err != nil {
+		return nil, errors.Join(err, sub.Drain(ctx))
+	}
 	if t.Since == 0 {
 		return sub, nil
 	}
@@ -87,20 +90,26 @@ func (s *Source) makeRoute(t *Target, subject string, first *taker) (*route, err
 	}
 	r := &route{source: s, subject: subject, target: *t, rate: &stream.rate}
 	r.join(first, t.Settings.Now().Partitions)
-	s.dispatcher.listens.add(r)
-	var err error
-	if t.Group != "" {
-		r.sub, err = s.conn.ChanQueueSubscribe(subject, t.Group, s.never)
-	} else {
-		r.sub, err = s.conn.ChanSubscribe(subject, s.never)
-	}
-	if err != nil {
-		s.dispatcher.listens.undo(r)
+	if err := s.listen(r); err != nil {
 		return nil, err
 	}
 	stream.routes = append(stream.routes, r)
 	s.streams[t.UUID] = stream
 	return r, nil
+}
+
+// listen subscribes for the route. The caller holds mu.
+func (s *Source) listen(r *route) (err error) {
+	s.dispatcher.listens.add(r)
+	if r.target.Group != "" {
+		r.sub, err = s.conn.ChanQueueSubscribe(r.subject, r.target.Group, s.never)
+	} else {
+		r.sub, err = s.conn.ChanSubscribe(r.subject, s.never)
+	}
+	if err != nil {
+		s.dispatcher.listens.undo(r)
+	}
+	return err
 }
 
 // Drain ends the capture: it unsubscribes, unless other partitions share the subjects, and returns when all that was
@@ -129,6 +138,11 @@ func (sub *Subscription) Drain(ctx context.Context) error {
 	errs = append(errs, s.dispatcher.passed(ctx))
 	if gap, _, open := s.outage.gap(time.Now().UnixNano()); open && len(sub.routes) > 0 {
 		errs = append(errs, sub.taker.sink.AppendGap(gap))
+	}
+	for _, r := range sub.routes {
+		if gap, unheard := r.unheard(time.Now().UnixNano()); unheard {
+			errs = append(errs, sub.taker.sink.AppendGap(gap))
+		}
 	}
 	sub.taker.left.Store(true)
 	sub.forget(last)

@@ -82,6 +82,9 @@ func (t *tap) split() (err error) {
 		t.from += n
 		if f.line != nil {
 			t.rest = append(t.rest, f.line...)
+			if f.line[0] == '-' {
+				t.listens.refusal(f.line, t.gate.now().UnixNano())
+			}
 			continue
 		}
 		if f.sid != last {

@@ -117,8 +117,12 @@ func (p *Partition) keepKnownOf(r commitlog.Retention, now int64) {
 			below = max(below, young)
 		}
 	}
+	size := p.log.SizeBytes()
 	p.mu.Lock()
-	if r.Bytes > 0 && p.cover.bytes-p.cover.atBytes >= r.Bytes/2 { // else what goes is older than the snapshot
+	// What goes is older than the snapshot, unless so much came since, or there is none of this leadership: how far those before
+	// it came with theirs is not known.
+	since, none := p.cover.bytes-p.cover.atBytes, p.cover.until == (commitlog.Position{})
+	if r.Bytes > 0 && (since >= r.Bytes/2 || none && size > r.Bytes) {
 		below = committed
 	}
 	p.mu.Unlock()

@@ -158,9 +158,10 @@ func (q *queue) done(publications []*publication, captured []*capturedBatch) {
 	}
 }
 
-// rest gives back the memory that a partition has no use for to which nothing was added since it rested last.
+// rest gives back the memory that a partition has no use for to which nothing was added since it rested last. What waits for
+// no more than an answer has no bytes.
 func (q *queue) rest() {
-	if q.bytes == 0 && !q.busy {
+	if q.bytes == 0 && !q.busy && len(q.publications) == 0 {
 		q.spare, q.full, q.publications = nil, nil, nil
 	}
 	q.busy = false

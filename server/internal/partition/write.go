@@ -47,7 +47,7 @@ func (p *Partition) append(w *work) {
 	pl, err := p.judge(w)
 	p.memory.mu.Unlock()
 	if err == nil && len(pl.batches) > 0 {
-		_, err = p.log.Append(p.config.Epoch, pl.time, pl.batches...)
+		err = p.appendPlan(pl)
 	}
 	if err != nil {
 		if forget := p.memory.forget(pl.first.Seq); forget != nil {
@@ -62,6 +62,17 @@ func (p *Partition) append(w *work) {
 	default:
 		p.appended(w, pl)
 	}
+}
+
+// appendPlan puts what was planned into the log. Acks and what is known of ids say where it was planned to be: should the log
+// have put it elsewhere, nobody is acked, and the partition ends.
+func (p *Partition) appendPlan(pl *plan) error {
+	put, err := p.log.Append(p.config.Epoch, pl.time, pl.batches...)
+	if err == nil && (put.First != pl.first || put.End != pl.next || put.Time != pl.time) {
+		err = fmt.Errorf("the log appended %+v to %+v at %d, and %+v to %+v at %d was planned: this is a fault of Trestle",
+			put.First, put.End, put.Time, pl.first, pl.next, pl.time)
+	}
+	return err
 }
 
 // appended settles those who wait for the write only, keeps the others until it is committed, and sees to the sync.
