@@ -230,8 +230,11 @@ func FuzzPublishStream(f *testing.F) {
 		defer cancel()
 		stream, err := k.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
 			trestlev1.LogService_PublishStream_FullMethodName, grpc.ForceCodecV2(raw{}))
-		if err != nil {
-			t.Fatal(err)
+		if wrong := blameless(err); wrong != "" {
+			t.Fatal(wrong)
+		}
+		if err != nil { // the machine had other things to do
+			return
 		}
 		for len(requests) > 0 && err == nil {
 			size, n := binary.Uvarint(requests)
@@ -242,7 +245,7 @@ func FuzzPublishStream(f *testing.F) {
 			requests = requests[n+len(one):]
 			err = stream.SendMsg(&one)
 		}
-		if closing := stream.CloseSend(); err == nil && closing != nil {
+		if closing := stream.CloseSend(); err == nil && blameless(closing) != "" {
 			t.Fatal(closing)
 		}
 		var answer []byte
