@@ -99,7 +99,8 @@ func checkStored(t *testing.T, h *batch.Header, stored []byte, sent []batch.Reco
 		if want.Value != nil && len(got.Value) != 1+8+12+len(want.Value)+16 || want.Value == nil && got.Value != nil {
 			t.Errorf("record %d: a value of %d bytes is stored in %d", i, len(want.Value), len(got.Value))
 		}
-		if len(want.Value) > 3 && bytes.Contains(got.Value, want.Value[:4]) {
+		// Sixteen bytes, if there are: of 300 KiB of cipher text some four are those of the value once in 14,000 times.
+		if len(want.Value) > 3 && bytes.Contains(got.Value, want.Value[:min(16, len(want.Value))]) {
 			t.Errorf("record %d: the value is stored as it is", i)
 		}
 		want.Value, got.Value = nil, nil
