@@ -163,6 +163,10 @@ bench-liftbridge: build ## Compare with Liftbridge v1.9.0, side by side, for som
 	@go build -C .compat/liftbridge -o $(BIN)/liftbridge github.com/liftbridge-io/liftbridge
 	$(BIN)/trestle bench vs liftbridge --program $(BIN)/liftbridge $(ARGS)
 
+.PHONY: docker-check
+docker-check: ## Run the build line of docker/Dockerfile and look at what it makes
+	@go test -count 1 -timeout 10m -run '^TestDocker' -v ./cmd/trestle -docker
+
 .PHONY: bench-smoke
 bench-smoke: ## Hold allocations per record, and ratios to NATS, against wide bounds; times are not judged
 	@go test -count 1 -timeout 5m -run '^TestBenchSmoke$$' -v ./cmd/trestle -smoke
