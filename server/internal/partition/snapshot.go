@@ -71,6 +71,8 @@ func (p *Partition) saveSnapshot() {
 	if d == nil || d.Folder == "" || p.memory.bytes == 0 {
 		return
 	}
+	p.cover.writing.Lock() // a purge may be writing one
+	defer p.cover.writing.Unlock()
 	saved := p.memory.save()
 	if err := writeSnapshot(p.log.FS(), d.Folder, p.log.Last(), saved); err != nil && p.config.OnProblem != nil {
 		p.config.OnProblem(err)
