@@ -15,9 +15,8 @@ const (
 	maxFlight = 5
 )
 
-// leastBytes is how large a batch must be to leave while others are on their way, by their number: the first leaves at
-// once, and what is sent while many are on their way becomes few batches.
-var leastBytes = [maxFlight]int{0, 1, 8 << 10, 32 << 10, 128 << 10}
+// largeBytes is how large a batch is that waits for nothing more.
+const largeBytes = 256 << 10
 
 // lane is what a producer knows of one partition: which batches wait, which are on their way and under which numbers, and
 // what follows from an answer. It neither sends nor waits nor looks at a clock. Its calls come one after the other.
@@ -65,9 +64,18 @@ func (l *lane) add(r *batch.Record, size int, spare func() []byte) *Future {
 	return b.future()
 }
 
-// due says whether the oldest batch of the queue may leave.
+// due says whether the oldest batch of the queue may leave: at once while none is on its way, else when it is as large as
+// all that are. So two batches of like size take turns, one on its way while the other is gathered, however many messages
+// that is, and each sync of the server is for one of them.
 func (l *lane) due() bool {
-	return len(l.queue) > 0 && len(l.flight) < maxFlight && (len(l.queue) > 1 || l.queue[0].size >= leastBytes[len(l.flight)])
+	if len(l.queue) == 0 || len(l.flight) >= maxFlight {
+		return false
+	}
+	onTheWay := 0
+	for _, b := range l.flight {
+		onTheWay += b.size
+	}
+	return len(l.queue) > 1 || l.queue[0].size >= min(onTheWay, largeBytes)
 }
 
 // next is the batch that is to be sent now, which is away from then on; nil: none. Batches come in the order of their

@@ -10,8 +10,9 @@ type Summary struct {
 }
 
 // CheckRecords looks through encoded Records that a client sent, down to the last header, and refuses what may not be
-// stored as a batch's body, fields that are not known here among it: what they will mean one day must not be stored today. It calls each, unless that is nil, with every record, defaults filled in, and refuses what
-// each refuses; the record is each's until it returns.
+// stored as a batch's body, fields that are not known here among it: what they will mean one day must not be stored today.
+// It calls each, unless that is nil, with every record, defaults filled in, and refuses what each refuses; the record is
+// each's until it returns.
 func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 	var s Summary
 	records, err := ParseRecords(body)
@@ -27,16 +28,17 @@ func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 	}
 	s.Count = records.Count
 	var rec Record
+	var unknown uint32
 	for {
 		content, _, ok, err := records.NextRaw()
 		if err != nil || !ok {
 			return s, err
 		}
-		if err := records.parse(content, &rec); err != nil {
+		if err := records.parse(content, &rec, &unknown); err != nil {
 			return s, err
 		}
-		if err := onlyKnown(content, recordSchemaID); err != nil {
-			return s, fmt.Errorf("record %d: %w", records.index-1, err)
+		if unknown != 0 {
+			return s, fmt.Errorf("record %d: %w: field %d is not known", records.index-1, ErrVersion, unknown)
 		}
 		s.HasMessageIDs = s.HasMessageIDs || rec.MessageID() != nil
 		s.LargestRecord = max(s.LargestRecord, len(content))
@@ -47,24 +49,4 @@ func CheckRecords(body []byte, each func(*Record) error) (Summary, error) {
 			return s, fmt.Errorf("record %d: %w", records.index-1, err)
 		}
 	}
-}
-
-// onlyKnown refuses fields above highest in an encoded record or header, whose form was checked before.
-func onlyKnown(b []byte, highest uint32) error {
-	for len(b) > 0 {
-		f, n, err := readField(b)
-		if err != nil {
-			return err
-		}
-		if f.num > highest {
-			return fmt.Errorf("%w: field %d is not known", ErrVersion, f.num)
-		}
-		if highest == recordSchemaID && f.num == recordHeader {
-			if err := onlyKnown(f.content, headerValue); err != nil {
-				return err
-			}
-		}
-		b = b[n:]
-	}
-	return nil
 }

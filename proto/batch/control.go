@@ -86,8 +86,9 @@ func (c *Control) encode() []byte {
 // ParseControl reads the body of a control batch. One of a kind that is not known here is no error.
 func ParseControl(body []byte) (Control, error) {
 	var c Control
+	var f field
 	for len(body) > 0 {
-		f, n, err := readField(body)
+		n, err := f.read(body)
 		if err != nil {
 			return c, fmt.Errorf("control: %w", err)
 		}
@@ -109,8 +110,9 @@ var controlFields = [...]uint32{ControlEpoch: 1, ControlGap: 4, ControlUnclean: 
 
 func (c *Control) parseKind(kind ControlKind, b []byte) error {
 	*c = Control{Kind: kind}
+	var f field
 	for len(b) > 0 {
-		f, n, err := readField(b)
+		n, err := f.read(b)
 		if err != nil {
 			return fmt.Errorf("control: %w", err)
 		}

@@ -121,6 +121,28 @@ func BenchmarkRecordsNext(b *testing.B) {
 	}
 }
 
+func BenchmarkCheckRecords(b *testing.B) {
+	for name, r := range map[string]*batch.Record{"value of 128": {Value: make([]byte, 128)}, "captured": captured()} {
+		b.Run(name, func(b *testing.B) {
+			const records = 1000
+			var builder batch.Builder
+			builder.Reset(r.Subject)
+			for range records {
+				builder.Append(r)
+			}
+			body := builder.Finish(0)[batch.HeaderSize:]
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := batch.CheckRecords(body, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/records, "ns/record")
+		})
+	}
+}
+
 func BenchmarkStamp(b *testing.B) {
 	stored := build(nil, *captured())
 	stamp := batch.Stamp{Seq: 1, BaseOffset: 1, LeaderEpoch: 1, Time: 1}

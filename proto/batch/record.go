@@ -124,22 +124,30 @@ func appendLength(dst []byte, n int) []byte {
 }
 
 // Parse sets r to the record whose encoded content is b. The slice of headers is used again.
-func (r *Record) Parse(b []byte) error {
+func (r *Record) Parse(b []byte) error { return r.parse(b, nil) }
+
+// parse is Parse. Unknown, unless it is nil, is set to the number of a field that is not known here, if there is one.
+func (r *Record) parse(b []byte, unknown *uint32) error {
 	*r = Record{Headers: r.Headers[:0]}
+	var f field
 	for len(b) > 0 {
-		f, n, err := readField(b)
+		n, err := f.read(b)
 		if err != nil {
 			return fmt.Errorf("record: %w", err)
 		}
-		if err := r.set(&f); err != nil {
+		b = b[n:]
+		if f.num == recordValue && f.wire == wireBytes { // which each has
+			r.Value = f.content
+			continue
+		}
+		if err := r.set(&f, unknown); err != nil {
 			return err
 		}
-		b = b[n:]
 	}
 	return nil
 }
 
-func (r *Record) set(f *field) error {
+func (r *Record) set(f *field, unknown *uint32) error {
 	want := uint8(wireBytes)
 	if f.num == recordTombstone || f.num == recordSchemaID {
 		want = wireVarint
@@ -153,7 +161,7 @@ func (r *Record) set(f *field) error {
 	case recordValue:
 		r.Value = f.content
 	case recordHeader:
-		h, err := parseHeaderField(f.content)
+		h, err := parseHeaderField(f.content, unknown)
 		if err != nil {
 			return fmt.Errorf("record: %w", err)
 		}
@@ -169,13 +177,22 @@ func (r *Record) set(f *field) error {
 			return fmt.Errorf("record: %w: schema id %d", ErrCorrupt, f.varint)
 		}
 		r.SchemaID = uint32(f.varint)
+	default:
+		f.noteUnknown(unknown)
 	}
 	return nil
 }
 
-func parseHeaderField(b []byte) (h HeaderField, err error) {
+func (f *field) noteUnknown(unknown *uint32) {
+	if unknown != nil {
+		*unknown = f.num
+	}
+}
+
+func parseHeaderField(b []byte, unknown *uint32) (h HeaderField, err error) {
+	var f field
 	for len(b) > 0 {
-		f, n, err := readField(b)
+		n, err := f.read(b)
 		if err != nil {
 			return h, fmt.Errorf("header: %w", err)
 		}
@@ -187,6 +204,8 @@ func parseHeaderField(b []byte) (h HeaderField, err error) {
 			h.Name = f.content
 		case headerValue:
 			h.Value = f.content
+		default:
+			f.noteUnknown(unknown)
 		}
 		b = b[n:]
 	}

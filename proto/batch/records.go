@@ -28,8 +28,9 @@ type Records struct {
 // is when Next reads it.
 func ParseRecords(body []byte) (Records, error) {
 	r := Records{body: body, last: math.MaxInt32}
+	var f field
 	for at := 0; at < len(body); {
-		f, n, err := readField(body[at:])
+		n, err := f.read(body[at:])
 		if err != nil {
 			return Records{}, fmt.Errorf("records: %w", err)
 		}
@@ -66,15 +67,16 @@ func (r *Records) Next(rec *Record) (offsetDelta int32, ok bool, err error) {
 	if !ok || err != nil {
 		return 0, false, err
 	}
-	if err := r.parse(content, rec); err != nil {
+	if err := r.parse(content, rec, nil); err != nil {
 		return 0, false, err
 	}
 	return offsetDelta, true, nil
 }
 
-// parse reads the record that NextRaw returned last into rec, with the defaults of the batch filled in.
-func (r *Records) parse(content []byte, rec *Record) error {
-	if err := rec.Parse(content); err != nil {
+// parse reads the record that NextRaw returned last into rec, with the defaults of the batch filled in. Unknown is that of
+// Record.parse.
+func (r *Records) parse(content []byte, rec *Record, unknown *uint32) error {
+	if err := rec.parse(content, unknown); err != nil {
 		return fmt.Errorf("record %d: %w", r.index-1, err)
 	}
 	if len(rec.Subject) == 0 {
@@ -88,8 +90,9 @@ func (r *Records) parse(content []byte, rec *Record) error {
 
 // NextRaw is Next without decoding: content is the encoded Record.
 func (r *Records) NextRaw() (content []byte, offsetDelta int32, ok bool, err error) {
+	var f field
 	for r.next < len(r.body) {
-		f, n, err := readField(r.body[r.next:])
+		n, err := f.read(r.body[r.next:])
 		if err != nil {
 			return nil, 0, false, fmt.Errorf("records: %w", err)
 		}

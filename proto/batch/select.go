@@ -105,8 +105,9 @@ func Cut(dst []byte, h *Header, b []byte, from, to int64) ([]byte, error) {
 // appendCommon appends what the records of a batch have in common: all fields but the records and their offsets, also
 // those that are not known here.
 func (r *Records) appendCommon(dst []byte) []byte {
+	var f field
 	for at := 0; at < len(r.body); {
-		f, n, err := readField(r.body[at:])
+		n, err := f.read(r.body[at:])
 		if err != nil { // ParseRecords has read all of them
 			return dst
 		}

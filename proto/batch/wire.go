@@ -49,15 +49,36 @@ func PaddedLength(b []byte) (int, bool) {
 type field struct {
 	num     uint32
 	wire    uint8
-	varint  uint64
-	content []byte
+	varint  uint64 // with wireVarint; left over from before with the other types
+	content []byte // with the other types; left over from before with wireVarint
 }
 
-// readField takes the first field off b and says how many bytes it took.
-func readField(b []byte) (f field, n int, err error) {
+// read sets f to the first field of b and says how many bytes that took.
+func (f *field) read(b []byte) (n int, err error) {
+	// Nearly all fields are bytes with a number below 16, and shorter than 16 KiB: those are read here.
+	if len(b) < 3 || b[0] >= 0x80 || b[0]&7 != wireBytes || b[0] < 1<<3 {
+		return f.readAny(b)
+	}
+	size, from := int(b[1]), 2
+	if size >= 0x80 {
+		if b[2] >= 0x80 {
+			return f.readAny(b)
+		}
+		size, from = size&0x7f|int(b[2])<<7, 3
+	}
+	end := from + size
+	if end > len(b) {
+		return f.readAny(b)
+	}
+	f.num, f.wire, f.content = uint32(b[0]>>3), wireBytes, b[from:end:end]
+	return end, nil
+}
+
+// readAny is read for all fields.
+func (f *field) readAny(b []byte) (n int, err error) {
 	tag, n := binary.Uvarint(b)
 	if n <= 0 || tag>>3 == 0 || tag>>3 >= 1<<29 || n > 1 && b[n-1] == 0 { // the last: longer than it need be
-		return field{}, 0, fmt.Errorf("%w: bad tag", ErrCorrupt)
+		return 0, fmt.Errorf("%w: bad tag", ErrCorrupt)
 	}
 	f.num, f.wire = uint32(tag>>3), uint8(tag&7)
 	rest := b[n:]
@@ -65,10 +86,10 @@ func readField(b []byte) (f field, n int, err error) {
 	case wireVarint:
 		v, m := binary.Uvarint(rest)
 		if m <= 0 {
-			return field{}, 0, fmt.Errorf("%w: bad varint in field %d", ErrCorrupt, f.num)
+			return 0, fmt.Errorf("%w: bad varint in field %d", ErrCorrupt, f.num)
 		}
 		f.varint = v
-		return f, n + m, nil
+		return n + m, nil
 	case wireFixed64:
 		return f.take(rest, n, 0, 8)
 	case wireFixed32:
@@ -76,21 +97,21 @@ func readField(b []byte) (f field, n int, err error) {
 	case wireBytes:
 		size, m := binary.Uvarint(rest)
 		if m <= 0 || size > uint64(len(rest)-m) {
-			return field{}, 0, fmt.Errorf("%w: field %d is longer than what holds it", ErrCorrupt, f.num)
+			return 0, fmt.Errorf("%w: field %d is longer than what holds it", ErrCorrupt, f.num)
 		}
 		return f.take(rest, n, m, int(size))
 	default:
-		return field{}, 0, fmt.Errorf("%w: field %d has wire type %d", ErrCorrupt, f.num, f.wire)
+		return 0, fmt.Errorf("%w: field %d has wire type %d", ErrCorrupt, f.num, f.wire)
 	}
 }
 
 // take sets the content to size bytes of rest from skip on; before is what the tag took.
-func (f field) take(rest []byte, before, skip, size int) (field, int, error) {
+func (f *field) take(rest []byte, before, skip, size int) (int, error) {
 	if len(rest)-skip < size {
-		return field{}, 0, fmt.Errorf("%w: field %d is longer than what holds it", ErrCorrupt, f.num)
+		return 0, fmt.Errorf("%w: field %d is longer than what holds it", ErrCorrupt, f.num)
 	}
 	f.content = rest[skip : skip+size : skip+size]
-	return f, before + skip + size, nil
+	return before + skip + size, nil
 }
 
 func uvarintLen(v uint64) int {

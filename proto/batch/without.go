@@ -7,8 +7,9 @@ func Without(dst []byte, h *Header, b []byte, drop func(index int) bool) ([]byte
 	stays := *h
 	body := make([]byte, 0, len(b))
 	index := 0
+	var f field
 	for rest := h.BodyOf(b); len(rest) > 0; {
-		f, n, err := readField(rest)
+		n, err := f.read(rest)
 		if err != nil {
 			return dst, err
 		}
