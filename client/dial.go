@@ -27,6 +27,7 @@ const (
 	// streamWindowBytes is how much a server may send ahead of what a subscription reads, for each partition.
 	streamWindowBytes = 512 << 10
 	connWindowBytes   = 4 << 20
+	ioBufferBytes     = 128 << 10
 )
 
 const remedyUnavailable = "is a trestle server listening there? start one with `trestle server` or set TRESTLE_ADDR"
@@ -50,6 +51,8 @@ func dialOptions(addresses []string, d *dialer, settings *connecting) []grpc.Dia
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithInitialWindowSize(streamWindowBytes),
 		grpc.WithInitialConnWindowSize(connWindowBytes),
+		// A system call is for more than the 32 KiB of the default; a connection that is silent keeps neither buffer.
+		grpc.WithReadBufferSize(ioBufferBytes), grpc.WithWriteBufferSize(ioBufferBytes), grpc.WithSharedWriteBuffer(true),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New()), grpc.MaxCallRecvMsgSize(maxReceiveBytes)),
 	}
 }

@@ -102,17 +102,20 @@ func (a *activeSegment) sync(l *Log) error {
 	return nil
 }
 
-// maxAllocation is the largest step in which space is allocated ahead, in bytes.
-const maxAllocation = 4 << 20
+// Space is allocated ahead in steps of this many bytes, at least and at most.
+const (
+	minAllocation = 16 << 10
+	maxAllocation = 4 << 20
+)
 
-// preallocate sees that there is space for n more bytes, so that a sync needs not make a larger file durable, too. It goes
-// in steps of a 64th of a segment, and begins once a segment has grown by one: a quiet log allocates nothing. That it
-// fails is no failure.
+// preallocate sees that there is space for n more bytes, so that a sync needs not make a larger file durable, too. A step is
+// as much as the segment holds already, up to a 64th of a full one: a quiet log allocates nothing, and no log more than
+// once again what it has. That it fails is no failure.
 func (a *activeSegment) preallocate(l *Log, n int64) {
-	step := min(l.opts.SegmentBytes/64, maxAllocation)
-	if a.written < step || a.written+n <= a.allocated {
+	if a.written < minAllocation || a.written+n <= a.allocated {
 		return
 	}
+	step := min(a.written, max(l.opts.SegmentBytes/64, minAllocation), maxAllocation)
 	from := max(a.allocated, a.written)
 	length := max(step, a.written+n-from)
 	if a.file.Preallocate(from, length) == nil {

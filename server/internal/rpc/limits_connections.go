@@ -1,10 +1,12 @@
 package rpc
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // limitedListener accepts so many connections at one time and closes those beyond at once.
@@ -46,6 +48,14 @@ type countedConn struct {
 	net.Conn
 	listener *limitedListener
 	closed   sync.Once
+}
+
+// SyscallConn has gRPC read without a buffer of its own for each connection that is silent.
+func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
+	if conn, ok := c.Conn.(syscall.Conn); ok {
+		return conn.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // Close closes the connection. It may be called more than once.

@@ -87,6 +87,8 @@ func Serve(listener net.Listener, config Config) *Server {
 		grpc.MaxConcurrentStreams(1000),
 		// Fixed windows: gRPC measures the line otherwise, with a ping for every little that comes, which a publish waits behind.
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(4<<20),
+		// A system call is for more than the 32 KiB of the default; a connection that is silent keeps neither buffer.
+		grpc.ReadBufferSize(64<<10), grpc.WriteBufferSize(64<<10), grpc.SharedWriteBuffer(true),
 		grpc.InTapHandle(books.tapPublish),
 		grpc.ChainUnaryInterceptor(refuseUnknownFields),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
