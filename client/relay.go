@@ -33,8 +33,10 @@ type relay struct {
 	wake     chan struct{} // holds a token when something was queued
 
 	mu       sync.Mutex
-	works    bool        // the goroutine that sends exists; guarded by mu, as is what follows
-	queue    []*shipment // not sent yet
+	works    bool              // the goroutine that sends exists; guarded by mu, as is what follows
+	stream   grpc.ClientStream // that stands; nil: none
+	sending  bool              // somebody sends: one at a time does
+	queue    []*shipment       // not sent yet
 	flight   map[uint64]*shipment
 	lastID   uint64
 	answered bool // the stream has brought an answer
@@ -55,15 +57,39 @@ func newRelay(c *Client, numbered bool) *relay {
 // ship puts a batch behind those that were shipped before.
 func (r *relay) ship(s *shipment) {
 	r.mu.Lock()
+	if r.stream != nil && !r.numbered && !r.sending && len(r.queue) == 0 && len(r.flight) == 0 {
+		r.shipHere(s)
+		return
+	}
 	r.queue = append(r.queue, s)
+	r.driveLocked()
+	r.mu.Unlock()
+}
+
+// driveLocked sees that a goroutine sends what is queued.
+func (r *relay) driveLocked() {
 	if !r.works {
 		r.works = true
 		r.client.relays.Go(r.work)
 	}
-	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
 	default:
+	}
+}
+
+// shipHere sends a batch at once, which saves whoever publishes one at a time a change of goroutines. With nothing on its
+// way there is room on the stream, and sending does not wait. It is called with mu held, and lets go of it.
+func (r *relay) shipHere(s *shipment) {
+	r.queue = append(r.queue, s)
+	s, stream := r.departLocked(), r.stream
+	r.mu.Unlock()
+	r.hand(stream, s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sending = false
+	if len(r.queue) > 0 {
+		r.driveLocked()
 	}
 }
 
@@ -112,7 +138,7 @@ func (r *relay) open() (grpc.ClientStream, context.CancelFunc, error) {
 		return nil, nil, err
 	}
 	r.mu.Lock()
-	r.answered, r.lastID = false, 0
+	r.stream, r.answered, r.lastID = stream, false, 0
 	r.mu.Unlock()
 	return stream, cancel, nil
 }
@@ -141,6 +167,9 @@ func (r *relay) carry(stream grpc.ClientStream, cancel context.CancelFunc) {
 	cancel()
 	<-ended
 	watching.Wait()
+	r.mu.Lock()
+	r.stream = nil
+	r.mu.Unlock()
 	r.lose(why)
 }
 
@@ -165,35 +194,42 @@ func (r *relay) watch(ended <-chan struct{}, cancel context.CancelFunc) {
 
 // send sends what is queued. It is false when the stream takes nothing more.
 func (r *relay) send(stream grpc.ClientStream) bool {
-	for {
-		s := r.depart()
-		if s == nil {
-			return true
-		}
-		if s.req.RecordsCRC == nil {
-			s.req.RecordsCRC = new(batch.Checksum(s.req.Records))
-		}
-		err := stream.SendMsg(&codec.PublishStreamRequest{ID: s.id, Batch: s.req})
-		switch {
-		case err == nil:
-			continue
-		case errors.Is(err, io.EOF): // the stream had ended: nothing has left
-			r.arrest(s, true)
-		default:
-			r.arrest(s, false)
-			s.done(Ack{}, publishError(doing(s), err, false))
-		}
-		return false
-	}
-}
-
-// depart gives the next batch its id.
-func (r *relay) depart() *shipment {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) == 0 {
-		return nil
+	if r.sending {
+		return true // whoever sends sees that this goes on
 	}
+	for len(r.queue) > 0 {
+		s := r.departLocked()
+		r.mu.Unlock()
+		taken := r.hand(stream, s)
+		r.mu.Lock()
+		if r.sending = false; !taken {
+			return false
+		}
+	}
+	return true
+}
+
+// hand gives a batch that has departed to the stream. It is false when that takes nothing more.
+func (r *relay) hand(stream grpc.ClientStream, s *shipment) bool {
+	if s.req.RecordsCRC == nil {
+		s.req.RecordsCRC = new(batch.Checksum(s.req.Records))
+	}
+	err := stream.SendMsg(&codec.PublishStreamRequest{ID: s.id, Batch: s.req})
+	if err == nil {
+		return true
+	}
+	ended := errors.Is(err, io.EOF) // before: nothing has left
+	if arrested := r.arrest(s, ended); arrested && !ended {
+		s.done(Ack{}, publishError(doing(s), err, false))
+	}
+	return false
+}
+
+// departLocked gives the next batch its id. The caller sends it.
+func (r *relay) departLocked() *shipment {
+	r.sending = true
 	s := r.queue[0]
 	r.queue[0] = nil
 	r.queue = r.queue[1:]
@@ -203,15 +239,20 @@ func (r *relay) depart() *shipment {
 	return s
 }
 
-// arrest takes back a batch that could not be sent, to the head of the queue or for good.
-func (r *relay) arrest(s *shipment, again bool) {
+// arrest takes back a batch that could not be sent, to the head of the queue or for good. It is false if the batch was lost
+// with its stream, and answered so, before its sender knew.
+func (r *relay) arrest(s *shipment, again bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.flight[s.id] != s {
+		return false
+	}
 	delete(r.flight, s.id)
 	s.id = 0
 	if again {
 		r.queue = slices.Insert(r.queue, 0, s)
 	}
+	return true
 }
 
 // refuse answers all that is queued: no stream can be had.

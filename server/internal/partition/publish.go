@@ -30,42 +30,62 @@ func (p *Partition) Publish(ctx context.Context, b Batch) (Ack, error) {
 // from a goroutine of the partition. It must not block and must not call Close. An error means that the batch is not stored
 // and done not called. The bytes of the batch are copied.
 func (p *Partition) Start(b Batch, done func(Ack, error)) error {
-	return p.start(&b, pending{notify: done})
+	_, err := p.start(&b, pending{notify: done}, false)
+	return err
 }
 
 // StartFor is Start for a listener, which hears of batches in groups: tag names the batch to it.
 func (p *Partition) StartFor(b Batch, listener Listener, tag uint64) error {
-	return p.start(&b, pending{listener: listener, tag: tag})
+	_, err := p.start(&b, pending{listener: listener, tag: tag}, false)
+	return err
 }
 
-func (p *Partition) start(b *Batch, waits pending) error {
-	waits.begun, waits.whenWritten = time.Now(), b.WhenWritten
-	pub, err := p.newPublication(b, waits)
-	if err == nil {
-		err = p.enqueue(pub)
-	}
-	if err != nil {
-		p.meter.Refused()
+// FinishFor is StartFor for a batch behind which its sender waits: the calling goroutine writes it and makes it durable,
+// unless others do so for theirs already, and the listener hears of it before FinishFor returns then. So it waits for no
+// other goroutine on its way.
+func (p *Partition) FinishFor(b Batch, listener Listener, tag uint64) error {
+	here, err := p.start(&b, pending{listener: listener, tag: tag}, true)
+	if here {
+		defer p.tasks.Done()
+		p.writeHere()
 	}
 	return err
 }
 
+// start queues a batch. Here says that the calling goroutine is to write it, as it may.
+func (p *Partition) start(b *Batch, waits pending, mayWrite bool) (here bool, err error) {
+	waits.begun, waits.whenWritten = time.Now(), b.WhenWritten
+	pub, err := p.newPublication(b, waits)
+	if err == nil {
+		here, err = p.enqueue(pub, mayWrite)
+	}
+	if err != nil {
+		p.meter.Refused()
+	}
+	return here, err
+}
+
 // enqueue queues a publication, unless it is refused at once.
-func (p *Partition) enqueue(pub *publication) error {
+func (p *Partition) enqueue(pub *publication, mayWrite bool) (here bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.usableLocked(); err != nil {
-		return err
+		return false, err
 	}
 	if refusal := p.refusalLocked(pub); refusal != nil {
 		if !pub.mayRepeat() {
-			return refusal
+			return false, refusal
 		}
 		pub.refuse(refusal)
 	}
 	p.queue.addPublication(pub)
+	if mayWrite && !p.writing && p.full == nil { // on a full disk the one who writes waits for room
+		p.writing = true
+		p.tasks.Add(1)
+		return true, nil
+	}
 	p.startLocked()
-	return nil
+	return false, nil
 }
 
 // refusalLocked says why a batch cannot be stored now, if it was not before.

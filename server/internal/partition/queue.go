@@ -110,6 +110,8 @@ func (w *work) empty() bool {
 	return len(w.publications) == 0 && len(w.captured) == 0 && len(w.gaps) == 0
 }
 
+func (q *queue) empty() bool { return q.open == nil && len(q.full) == 0 && len(q.publications) == 0 }
+
 // take takes what is to be appended next: publications first, then captured records, up to maxAppendBytes of each.
 func (q *queue) take() work {
 	var w work

@@ -26,33 +26,36 @@ func (p *Partition) syncHereLocked() bool {
 	return here
 }
 
-// sync makes durable what was appended, commits it and answers those who wait, until nothing is left to do.
+// sync makes durable what was appended, until nothing is left to do.
 func (p *Partition) sync() {
-	for {
-		p.awaitInterval()
-		p.shareRound()
-		p.takeTurn()
-		durable, err := p.log.Sync()
-		p.config.Turns.give()
-		if err != nil {
-			p.mu.Lock()
-			p.syncing = false
-			p.mu.Unlock()
-			p.failed(err)
-			return
-		}
-		p.advance()
-		p.mu.Lock()
-		idle := p.log.End() == durable || p.settings.Sync == SyncNone
-		if idle {
-			p.syncing, p.unsynced = false, unsynced{}
-			p.restedLocked()
-		}
-		p.mu.Unlock()
-		if idle {
-			return
-		}
+	for p.syncOnce() {
 	}
+}
+
+// syncOnce makes durable what was appended, commits it and answers those who wait. It is false, and nobody syncs any more, if
+// that was all.
+func (p *Partition) syncOnce() (more bool) {
+	p.awaitInterval()
+	p.shareRound()
+	p.takeTurn()
+	durable, err := p.log.Sync()
+	p.config.Turns.give()
+	if err != nil {
+		p.mu.Lock()
+		p.syncing = false
+		p.mu.Unlock()
+		p.failed(err)
+		return false
+	}
+	p.advance()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	more = p.log.End() != durable && p.settings.Sync != SyncNone
+	if !more {
+		p.syncing, p.unsynced = false, unsynced{}
+		p.restedLocked()
+	}
+	return more
 }
 
 // shareRound lets what nobody waits for gather, so that one sync is for more of it: there is none sooner than roundsEvery after

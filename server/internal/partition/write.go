@@ -11,34 +11,69 @@ import (
 
 // write appends what is queued until nothing is.
 func (p *Partition) write() {
-	for {
-		p.mu.Lock()
-		var w work
-		var asked []chan<- memoryCopy
-		if p.fault == nil {
-			w = p.queue.take()
-			w.gaps = p.dueGapsLocked()
-			asked, p.cover.asked = p.cover.asked, nil
-		}
-		if len(asked) == 0 && w.empty() {
-			p.writing = false
-			syncs := p.syncHereLocked()
-			p.restedLocked()
-			p.mu.Unlock()
-			if syncs {
-				p.sync()
-			}
-			return
-		}
-		if p.syncDue {
-			p.startSyncLocked() // beside what is written now
-		}
-		p.mu.Unlock()
-		p.giveCopies(asked)
-		if !w.empty() {
-			p.append(&w)
-		}
+	for p.writeOnce() {
 	}
+	p.mu.Lock()
+	syncs := p.syncHereLocked()
+	p.mu.Unlock()
+	if syncs {
+		p.sync()
+	}
+}
+
+// writeHere appends what is queued and makes it durable, once. What comes meanwhile, and a sync that nobody waits for, which
+// may take its time, is left to goroutines of the partition.
+func (p *Partition) writeHere() {
+	if !p.writeOnce() {
+		return
+	}
+	p.mu.Lock()
+	if !p.queue.empty() || len(p.cover.asked) > 0 || p.gaps.Len() > 0 {
+		p.tasks.Go(p.write)
+		p.mu.Unlock()
+		return
+	}
+	p.writing = false
+	p.restedLocked()
+	syncs := false
+	switch {
+	case !p.syncDue:
+	case p.settings.Sync == SyncAck && !p.unsynced.awaited.IsZero():
+		syncs = p.syncHereLocked()
+	default:
+		p.startSyncLocked()
+	}
+	p.mu.Unlock()
+	if syncs && p.syncOnce() {
+		p.tasks.Go(p.sync)
+	}
+}
+
+// writeOnce appends what is queued now. It is false, and nobody writes any more, if nothing is.
+func (p *Partition) writeOnce() bool {
+	p.mu.Lock()
+	var w work
+	var asked []chan<- memoryCopy
+	if p.fault == nil {
+		w = p.queue.take()
+		w.gaps = p.dueGapsLocked()
+		asked, p.cover.asked = p.cover.asked, nil
+	}
+	if len(asked) == 0 && w.empty() {
+		p.writing = false
+		p.restedLocked()
+		p.mu.Unlock()
+		return false
+	}
+	if p.syncDue {
+		p.startSyncLocked() // beside what is written now
+	}
+	p.mu.Unlock()
+	p.giveCopies(asked)
+	if !w.empty() {
+		p.append(&w)
+	}
+	return true
 }
 
 // append puts the work at the end of the log and hands those who wait for it on.

@@ -19,12 +19,13 @@ type flight struct {
 	ready    chan struct{} // holds a token while there are answers
 	landed   chan struct{} // closed when nothing more takes off and all is settled
 
-	mu      sync.Mutex
-	jobs    map[uint64]job // guarded by mu, as is what follows
-	closed  bool           // nothing more takes off
-	answers []answer
-	spare   []answer // to use again
-	settled int      // bytes to be given back to inFlight with the end of the group
+	mu       sync.Mutex
+	jobs     map[uint64]job // guarded by mu, as is what follows
+	closed   bool           // nothing more takes off
+	attended bool           // somebody will take the answers without being told of them
+	answers  []answer
+	spare    []answer // to use again
+	settled  int      // bytes to be given back to inFlight with the end of the group
 }
 
 func newFlight(inFlight *budget) *flight {
@@ -56,11 +57,27 @@ func (f *flight) Settled(id uint64, ack partition.Ack, err error) {
 // SettledGroup has the answers sent.
 func (f *flight) SettledGroup() {
 	f.mu.Lock()
-	settled := f.settled
+	settled, attended := f.settled, f.attended
 	f.settled = 0
 	f.mu.Unlock()
 	f.inFlight.giveBack(settled)
-	f.wake()
+	if !attended {
+		f.wake()
+	}
+}
+
+// attend says that the caller will take the answers there are, from now on until it says otherwise, and then.
+func (f *flight) attend(will bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attended = will
+}
+
+// empty is true when nothing is on its way, and nothing waits to be answered.
+func (f *flight) empty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.jobs) == 0 && len(f.answers) == 0
 }
 
 // refuse answers a batch that no partition has got.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -17,13 +19,15 @@ import (
 const jobOverhead = 512
 
 // publishing is a PublishStream. Its goroutines: the handler, which sends answers, and one that receives and hands batches to
-// the partitions, in their order, without waiting for what becomes of them. The handler waits for the batches,
-// logService.receiving for the one that receives, which can only end when the handler has.
+// the partitions, in their order, without waiting for what becomes of them, unless the client does: then it sees the batch
+// through and answers it by itself. The handler waits for the batches, logService.receiving for the one that receives, which
+// can only end when the handler has.
 type publishing struct {
 	service *logService
 	reading context.Context // ends when nothing more is taken in
 	window  *budget         // bytes
 	flight  *flight
+	sending sync.Mutex    // held by who sends answers
 	ended   chan struct{} // closed when nothing more comes in
 	why     error         // of ended; nil: the client has sent all
 	lastID  uint64        // of what was received; used by who receives
@@ -86,6 +90,8 @@ func (p *publishing) answer(stream grpc.ServerStream) error {
 }
 
 func (p *publishing) sendAnswers(stream grpc.ServerStream) error {
+	p.sending.Lock()
+	defer p.sending.Unlock()
 	answers := p.flight.take()
 	for i := range answers {
 		if err := stream.SendMsg(p.service.response(&answers[i])); err != nil {
@@ -100,7 +106,9 @@ func (p *publishing) sendAnswers(stream grpc.ServerStream) error {
 func (p *publishing) receive(stream grpc.ServerStream) error {
 	for n := 0; ; n++ {
 		req := &codec.PublishStreamRequest{}
+		asked := time.Now()
 		err := stream.RecvMsg(req)
+		waited := time.Since(asked) >= leastWait
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -112,11 +120,34 @@ func (p *publishing) receive(stream grpc.ServerStream) error {
 		if err := p.check(req, n == 0); err != nil {
 			return toStatus(err)
 		}
-		if err := p.takeIn(req); err != nil {
+		if waited && p.flight.empty() {
+			err = p.seeThrough(stream, req)
+		} else {
+			err = p.takeIn(req, (*partition.Partition).StartFor)
+		}
+		if err != nil {
 			return toStatus(err)
 		}
 	}
 }
+
+// leastWait is how long a batch that is received has not been there before.
+const leastWait = 20 * time.Microsecond
+
+// seeThrough takes in a batch that has come alone, and answers it, if that is up to this goroutine: whoever publishes one
+// batch at a time is then held up by no change of goroutines. When the client has more to send after all, the next batch is
+// there before it is asked for, and is not seen through.
+func (p *publishing) seeThrough(stream grpc.ServerStream, req *codec.PublishStreamRequest) error {
+	p.flight.attend(true)
+	err := p.takeIn(req, (*partition.Partition).FinishFor)
+	if p.flight.attend(false); err != nil {
+		return err
+	}
+	return p.sendAnswers(stream)
+}
+
+// handingOn hands a batch to a partition.
+type handingOn func(to *partition.Partition, b partition.Batch, listener partition.Listener, tag uint64) error
 
 // check refuses what ends the call: answers could not be told apart.
 func (p *publishing) check(req *codec.PublishStreamRequest, first bool) error {
@@ -131,7 +162,7 @@ func (p *publishing) check(req *codec.PublishStreamRequest, first bool) error {
 }
 
 // takeIn hands a batch to its partition, once there is room for it.
-func (p *publishing) takeIn(req *codec.PublishStreamRequest) error {
+func (p *publishing) takeIn(req *codec.PublishStreamRequest, handOn handingOn) error {
 	refused := answer{first: req.ID, last: req.ID}
 	if req.Batch == nil {
 		refused.err = &host.InvalidError{Field: "batch", Problem: "is missing; send one with each id"}
@@ -155,7 +186,7 @@ func (p *publishing) takeIn(req *codec.PublishStreamRequest) error {
 		p.service.ledger.inFlight.giveBack(refused.cost)
 		return errStopping
 	}
-	if err := to.at.StartFor(b, p.flight, req.ID); err != nil {
+	if err := handOn(to.at, b, p.flight, req.ID); err != nil {
 		p.flight.Settled(req.ID, partition.Ack{}, err)
 		p.flight.SettledGroup()
 	}

@@ -96,6 +96,39 @@ func TestPublishStreamKeepsOrder(t *testing.T) {
 	}
 }
 
+// Whoever waits for each answer before the next batch gets it, in every mode, also right after batches that came together.
+func TestPublishStreamOneAtATime(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	for _, mode := range []trestlev1.Sync{trestlev1.Sync_SYNC_ACK, trestlev1.Sync_SYNC_INTERVAL, trestlev1.Sync_SYNC_NONE} {
+		name := mode.String()
+		k.create(t, name, func(c *trestlev1.StreamConfig) { c.Sync = mode })
+		stream := k.publishStream(t)
+		id, next := uint64(0), int64(0)
+		for round := range 50 {
+			together := 1 + round%3
+			for range together {
+				id++
+				send(t, stream, id, request(name, "v"))
+			}
+			for answered := 0; answered < together; {
+				res, err := stream.Recv()
+				if err != nil || res.GetAck().GetBaseOffset() != next {
+					t.Fatalf("%s, round %d: got %v, %v, want offset %d", name, round, res, err, next)
+				}
+				answered += int(res.GetAck().GetCount())
+				next += int64(res.GetAck().GetCount())
+			}
+		}
+		if err := stream.CloseSend(); err != nil {
+			t.Error(err)
+		}
+		if rest, err := answersOf(t, stream); err != nil || len(rest) != 0 {
+			t.Errorf("%s: in the end got %v, %v", name, rest, err)
+		}
+	}
+}
+
 // What is wrong with a batch is answered with it, and what is wrong with the numbers ends the call, after what came before
 // was answered.
 func TestPublishStreamRefusals(t *testing.T) {
