@@ -52,7 +52,7 @@ func dialOptions(addresses []string, d *dialer, settings *connecting) []grpc.Dia
 		grpc.WithInitialWindowSize(streamWindowBytes),
 		grpc.WithInitialConnWindowSize(connWindowBytes),
 		// A system call is for more than the 32 KiB of the default; a connection that is silent keeps neither buffer.
-		grpc.WithReadBufferSize(ioBufferBytes), grpc.WithWriteBufferSize(ioBufferBytes), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(ioBufferBytes), grpc.WithWriteBufferSize(ioBufferBytes),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New()), grpc.MaxCallRecvMsgSize(maxReceiveBytes)),
 	}
 }

@@ -16,6 +16,12 @@ func Append(dst []byte, h *Header, body []byte) []byte {
 	return dst
 }
 
+// Frame is Append in place: b has the body behind HeaderSize bytes of any content, and is the batch afterwards.
+func Frame(b []byte, h *Header) {
+	copy(b, headerTemplate[:])
+	putHeader(b, h)
+}
+
 // Builder gathers single records into a batch. The zero value is ready after Reset. It is not safe for concurrent use.
 type Builder struct {
 	buf        []byte // header, then body

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+
+	"github.com/trestlehq/trestle/proto/batch"
 )
 
 // New returns the codec, for grpc.ForceServerCodecV2 and grpc.ForceCodecV2. It is safe for concurrent use. It registers
@@ -35,6 +37,13 @@ type message interface {
 	unmarshal(b []byte) error
 }
 
+// framed is a message with records that are to become a batch: it is received with room for a batch's header before it. The
+// message is whole[from:]; what lies before is free.
+type framed interface {
+	message
+	unmarshalAt(whole []byte, from int) error
+}
+
 // Marshal encodes v. The bytes of a message of this package are not copied: gRPC may still be writing them after the
 // call that sent the message has returned, so nobody may change them any more.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
@@ -51,10 +60,16 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		checked.Err = c.Unmarshal(data, checked.Message)
 		return nil
 	}
-	if m, ok := v.(message); ok {
+	switch m := v.(type) {
+	case framed:
+		whole := make([]byte, batch.HeaderSize+data.Len())
+		data.CopyTo(whole[batch.HeaderSize:])
+		return m.unmarshalAt(whole, batch.HeaderSize)
+	case message:
 		return m.unmarshal(data.Materialize())
+	default:
+		return c.ordinary.Unmarshal(data, v)
 	}
-	return c.ordinary.Unmarshal(data, v)
 }
 
 // Checked receives into Message, and says in Err what is wrong with the bytes. A server that receives into the message itself

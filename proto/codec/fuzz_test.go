@@ -43,7 +43,7 @@ func FuzzPublishRequest(f *testing.F) {
 		if err := unmarshal(marshal(t, &hand), again); err != nil {
 			t.Fatalf("Unmarshal of what Marshal made: %v", err)
 		}
-		if diff := cmp.Diff(&hand, again); diff != "" {
+		if diff := cmp.Diff(&hand, again, butFrame); diff != "" {
 			t.Fatalf("decoded, encoded, decoded (-first +second):\n%s", diff)
 		}
 	})

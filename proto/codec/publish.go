@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/trestlehq/trestle/proto/batch"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
@@ -40,6 +41,9 @@ type PublishRequest struct {
 	// them, and have not been checked: batch.CheckRecords does that. A field that came in several pieces is those pieces
 	// one behind the other, which is what protobuf means by it.
 	Records []byte
+	// Framed is Records, received in one piece, behind batch.HeaderSize bytes that are nobody's: batch.Frame makes a batch of
+	// it. nil: there was no such room.
+	Framed []byte
 	// Ack is the policy; unspecified means all.
 	Ack trestlev1.AckPolicy
 	// ExpectedNextOffset is nil where any offset will do.
@@ -94,9 +98,12 @@ func (r *PublishRequest) sizeLimit() int {
 	return publishPartitions*varintFieldLimit + len(r.Stream)
 }
 
-func (r *PublishRequest) unmarshal(b []byte) error {
+func (r *PublishRequest) unmarshal(b []byte) error { return r.unmarshalAt(b, 0) }
+
+func (r *PublishRequest) unmarshalAt(whole []byte, from int) error {
 	*r = PublishRequest{}
 	var records merged
+	b, end := whole[from:], 0
 	for at := 0; at < len(b); {
 		f, n, err := nextField(b[at:])
 		if err != nil {
@@ -104,6 +111,7 @@ func (r *PublishRequest) unmarshal(b []byte) error {
 		}
 		if f.place == (place{publishRecords, protowire.BytesType}) {
 			err = records.add(f.bytes())
+			end = from + at + n // of the last piece
 		} else {
 			err = r.set(&f)
 		}
@@ -113,6 +121,9 @@ func (r *PublishRequest) unmarshal(b []byte) error {
 		at += n
 	}
 	r.Records = records.bytes
+	if start := end - len(r.Records) - batch.HeaderSize; records.count == 1 && start >= 0 {
+		r.Framed = whole[start:end:end]
+	}
 	return nil
 }
 

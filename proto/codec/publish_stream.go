@@ -36,8 +36,11 @@ func (r *PublishStreamRequest) marshal() (mem.BufferSlice, error) {
 	return append(pieces(head), content...), nil
 }
 
-func (r *PublishStreamRequest) unmarshal(b []byte) error {
+func (r *PublishStreamRequest) unmarshal(b []byte) error { return r.unmarshalAt(b, 0) }
+
+func (r *PublishStreamRequest) unmarshalAt(whole []byte, from int) error {
 	*r = PublishStreamRequest{}
+	b := whole[from:]
 	for at := 0; at < len(b); {
 		f, n, err := nextField(b[at:])
 		if err != nil {
@@ -51,7 +54,8 @@ func (r *PublishStreamRequest) unmarshal(b []byte) error {
 				return fmt.Errorf("publish stream request: byte %d: a second batch", at)
 			}
 			r.Batch = &PublishRequest{}
-			if err := r.Batch.unmarshal(f.bytes()); err != nil {
+			end := from + at + n
+			if err := r.Batch.unmarshalAt(whole[:end], end-len(f.bytes())); err != nil {
 				return fmt.Errorf("publish stream request: byte %d: %w", at, err)
 			}
 		default:

@@ -13,7 +13,10 @@ var ErrOutcomeUnknown = errors.New("outcome unknown")
 
 // Batch is what one publish brings: encoded Records that passed batch.CheckRecords.
 type Batch struct {
-	Records       []byte
+	Records []byte
+	// Framed is Records behind batch.HeaderSize bytes: the batch is made there, and belongs to the partition from then on; nil:
+	// Records are copied.
+	Framed        []byte
 	Count         int
 	Attributes    batch.Attributes
 	Checksum      uint32 // CRC-32C of Records
@@ -105,9 +108,14 @@ func (p *Partition) newPublication(b *Batch, waits pending) (*publication, error
 	}
 	pub := &publication{
 		pending: waits,
-		bytes:   batch.Append(make([]byte, 0, batch.HeaderSize+len(b.Records)), &h, b.Records),
+		bytes:   b.Framed,
 		largest: b.LargestRecord,
 		request: dedup.Request{Count: uint32(b.Count), ExpectedOffset: b.Expected},
+	}
+	if b.Framed != nil {
+		batch.Frame(b.Framed, &h)
+	} else {
+		pub.bytes = batch.Append(make([]byte, 0, batch.HeaderSize+len(b.Records)), &h, b.Records)
 	}
 	d := p.config.Dedup
 	if d == nil {

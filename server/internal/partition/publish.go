@@ -28,7 +28,7 @@ func (p *Partition) Publish(ctx context.Context, b Batch) (Ack, error) {
 
 // Start queues a batch, behind those that were started before, and does not wait: done is told what Publish returns, once,
 // from a goroutine of the partition. It must not block and must not call Close. An error means that the batch is not stored
-// and done not called. The bytes of the batch are copied.
+// and done not called.
 func (p *Partition) Start(b Batch, done func(Ack, error)) error {
 	_, err := p.start(&b, pending{notify: done}, false)
 	return err

@@ -74,8 +74,20 @@ func toStatus(err error) error {
 	return st.Err()
 }
 
-// classify finds the mapping of an error, by its type where it has details and else by what it is.
+// classify finds the mapping of an error, with the partition that it is about, if it says so.
 func classify(err error) mapping {
+	m := classifyBare(err)
+	if where := (*PlaceError)(nil); errors.As(err, &where) {
+		if m.names == nil {
+			m.names = map[string]string{}
+		}
+		m.names["stream"], m.names["partition"] = where.Stream, number(where.Partition)
+	}
+	return m
+}
+
+// classifyBare finds the mapping of an error, by its type where it has details and else by what it is.
+func classifyBare(err error) mapping {
 	if m, ok := classifyTyped(err); ok {
 		return m
 	}

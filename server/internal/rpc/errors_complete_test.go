@@ -188,3 +188,22 @@ func TestEveryRefusalHasACode(t *testing.T) {
 		t.Errorf("an unknown error: got %v", m.code)
 	}
 }
+
+// TestPlaced: what speaks of offsets gets its partition, whatever wraps it, and nothing else does.
+func TestPlaced(t *testing.T) {
+	t.Parallel()
+	to := &destination{stream: "s", partition: 3}
+	for _, err := range []error{
+		&partition.WrongOffsetError{}, &commitlog.RangeError{}, &partition.TruncatedError{}, &partition.DamagedError{}, partition.ErrCompacted,
+	} {
+		named := placed(to, err)
+		if got := classify(named); !errors.Is(named, err) || got.names["stream"] != "s" || got.names["partition"] != "3" || got.reason != classify(err).reason {
+			t.Errorf("%v: got %+v", named, got)
+		}
+	}
+	for _, err := range []error{partition.ErrPaused, commitlog.ErrFull} {
+		if got := placed(to, err); !errors.Is(got, err) || errors.As(got, new(*PlaceError)) {
+			t.Errorf("got %v, want %v as it was", got, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -24,6 +25,8 @@ type logService struct {
 	spread    spread
 	running   context.Context // ends when the broker stops
 	receiving sync.WaitGroup  // of publish streams: ends after their calls have
+	// waitedFor is how long a batch of a publish stream was waited for, at least, if it is to be seen through; 0: none is.
+	waitedFor time.Duration
 }
 
 // reading is a reader of a partition on behalf of a call.

@@ -110,7 +110,7 @@ func toAck(id int32, ack *partition.Ack) *trestlev1.Ack {
 // closes with the broker.
 func (s *logService) whyEnded(to *destination, err error) error {
 	if to.at == nil || !errors.Is(err, partition.ErrClosed) && !errors.Is(err, commitlog.ErrClosed) || s.running.Err() != nil {
-		return err
+		return placed(to, err)
 	}
 	now, findErr := s.streams.PartitionOf(to.stream, to.partition)
 	switch {
@@ -149,7 +149,7 @@ func toBatch(req *codec.PublishRequest, subjects []string) (partition.Batch, err
 		return none, err
 	}
 	b := partition.Batch{
-		Records: req.Records, Count: summary.Count, Checksum: crc, Expected: req.ExpectedNextOffset,
+		Records: req.Records, Framed: req.Framed, Count: summary.Count, Checksum: crc, Expected: req.ExpectedNextOffset,
 		ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch, ProducerSeq: req.ProducerSequence,
 		LargestRecord: summary.LargestRecord,
 		WhenWritten:   req.Ack == trestlev1.AckPolicy_ACK_POLICY_NONE,

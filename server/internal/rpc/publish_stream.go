@@ -108,7 +108,7 @@ func (p *publishing) receive(stream grpc.ServerStream) error {
 		req := &codec.PublishStreamRequest{}
 		asked := time.Now()
 		err := stream.RecvMsg(req)
-		waited := time.Since(asked) >= leastWait
+		alone := p.service.waitedFor > 0 && time.Since(asked) >= p.service.waitedFor && p.flight.empty()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -120,7 +120,7 @@ func (p *publishing) receive(stream grpc.ServerStream) error {
 		if err := p.check(req, n == 0); err != nil {
 			return toStatus(err)
 		}
-		if waited && p.flight.empty() {
+		if alone {
 			err = p.seeThrough(stream, req)
 		} else {
 			err = p.takeIn(req, (*partition.Partition).StartFor)
@@ -131,12 +131,10 @@ func (p *publishing) receive(stream grpc.ServerStream) error {
 	}
 }
 
-// leastWait is how long a batch that is received has not been there before.
-const leastWait = 20 * time.Microsecond
-
 // seeThrough takes in a batch that has come alone, and answers it, if that is up to this goroutine: whoever publishes one
 // batch at a time is then held up by no change of goroutines. When the client has more to send after all, the next batch is
-// there before it is asked for, and is not seen through.
+// there when it is asked for, and is not seen through. From a client that does not read its answers no more is taken in while
+// one is being sent.
 func (p *publishing) seeThrough(stream grpc.ServerStream, req *codec.PublishStreamRequest) error {
 	p.flight.attend(true)
 	err := p.takeIn(req, (*partition.Partition).FinishFor)

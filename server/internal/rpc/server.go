@@ -88,7 +88,7 @@ func Serve(listener net.Listener, config Config) *Server {
 		// Fixed windows: gRPC measures the line otherwise, with a ping for every little that comes, which a publish waits behind.
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(4<<20),
 		// A system call is for more than the 32 KiB of the default; a connection that is silent keeps neither buffer.
-		grpc.ReadBufferSize(64<<10), grpc.WriteBufferSize(64<<10), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(64<<10), grpc.WriteBufferSize(64<<10),
 		grpc.InTapHandle(books.tapPublish),
 		grpc.ChainUnaryInterceptor(refuseUnknownFields),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
@@ -104,7 +104,7 @@ func Serve(listener net.Listener, config Config) *Server {
 // register adds the services, which are ready: a broker listens for calls once it captures and serves.
 func (s *Server) register(running context.Context, config *Config, books *ledger) {
 	cursors := &cursorService{streams: config.Streams, cursors: config.Cursors}
-	s.log = &logService{streams: config.Streams, producers: config.Producers, cursors: cursors, ledger: books, running: running}
+	s.log = &logService{streams: config.Streams, producers: config.Producers, cursors: cursors, ledger: books, running: running, waitedFor: 20 * time.Microsecond}
 	registerLogService(s.grpc, s.log)
 	s.grpc.RegisterService(readable(trestlev1.StreamService_ServiceDesc), &streamService{streams: config.Streams})
 	s.grpc.RegisterService(readable(trestlev1.CursorService_ServiceDesc), cursors)
