@@ -27,10 +27,14 @@ func (p *Producer) dispatch(l *lane) {
 			Stream: p.stream.name, Partition: &l.partition, Records: b.records, Ack: p.policy,
 			ProducerID: p.id, ProducerEpoch: b.number.epoch, ProducerSequence: b.number.sequence,
 		}}
+		if b.mayBeRefused() {
+			attempt.req.Partitions = uint32(p.partitions)
+		}
 		attempt.done = func(ack Ack, err error) { p.answered(l, b, attempt, ack, err) }
 		b.shipped = attempt
 		p.stream.client.numbered.ship(attempt)
 	}
+	p.growWhenLanded()
 }
 
 // answered takes the answer to an attempt, unless nobody waits for that one any more.
@@ -53,6 +57,9 @@ func (p *Producer) answered(l *lane, b *parcel, attempt *shipment, ack Ack, err 
 // It is called with mu held.
 func (p *Producer) resolve(l *lane) {
 	p.settle(l.resolve(p.retrying()))
+	if len(l.stale) > 0 {
+		p.stopForGrowth()
+	}
 	if len(l.flight) == 0 || l.failures < 2 {
 		return
 	}
@@ -140,7 +147,7 @@ func (p *Producer) tell() {
 		p.mu.Lock()
 		for _, b := range batches {
 			p.keepSpare(b)
-			close(b.settled)
+			b.arrived()
 		}
 	}
 	p.telling, p.told = false, nil

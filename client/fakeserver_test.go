@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/trestlehq/trestle/client"
 	"github.com/trestlehq/trestle/proto/batch"
@@ -65,6 +66,16 @@ func newFakeServer(stream string, partitions int) *fakeServer {
 // log is the log of a partition of the stream that the server began with.
 func (s *fakeServer) log(partition int) *fakeLog {
 	return s.logs[s.streams[0].GetConfig().GetName()][partition]
+}
+
+// grow adds a partition to it.
+func (s *fakeServer) grow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.streams[0]
+	name := state.GetConfig().GetName()
+	state.Partitions = append(state.Partitions, &trestlev1.PartitionState{Id: int32(len(state.Partitions))})
+	s.logs[name] = append(s.logs[name], newFakeLog())
 }
 
 // with runs f while no call looks at the server's fields.
@@ -171,7 +182,7 @@ func (s *fakeServer) GetStream(_ context.Context, req *trestlev1.GetStreamReques
 	}
 	for _, stream := range s.streams {
 		if stream.GetConfig().GetName() == req.GetName() {
-			return &trestlev1.GetStreamResponse{Stream: stream}, nil
+			return &trestlev1.GetStreamResponse{Stream: proto.Clone(stream).(*trestlev1.StreamState)}, nil
 		}
 	}
 	return nil, noStream(req.GetName())
@@ -257,6 +268,9 @@ func (s *fakeServer) publish(ctx context.Context, req *codec.PublishRequest) (*t
 	}
 	if req.RecordsCRC == nil || *req.RecordsCRC != batch.Checksum(req.Records) {
 		return nil, answer(codes.DataLoss, "CORRUPT_DATA", "records are not what their checksum says", nil)
+	}
+	if req.Partitions != 0 && int(req.Partitions) != len(logs) {
+		return nil, answer(codes.Aborted, "STALE_PARTITIONS", "there are others", nil)
 	}
 	var partition int32
 	if req.Partition != nil {

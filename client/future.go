@@ -35,10 +35,14 @@ func (f *Future) Ack(ctx context.Context) (Ack, error) {
 			return Ack{}, ctx.Err()
 		}
 	}
-	if f.parcel.err != nil {
-		return Ack{}, f.parcel.err
+	b, index := f.parcel, f.index
+	for b.moved != nil {
+		b, index = b.moved[index].parcel, b.moved[index].index
 	}
-	return f.parcel.ackOf(f.index), nil
+	if b.err != nil {
+		return Ack{}, b.err
+	}
+	return b.ackOf(index), nil
 }
 
 // parcel is a batch of a Producer. But for what belongs to a lane, it is under the producer's mu until it is settled.
@@ -62,6 +66,37 @@ type parcel struct {
 	failed   time.Time // when it failed first; zero: never
 
 	shipped *shipment // the attempt whose answer is waited for
+
+	// Of messages that were placed anew (growth.go).
+	moved     []movedMessage // where those of this batch are now; nil: here
+	unsettled int            // batches that have some of them and are not settled
+	origins   []*parcel      // the batches that messages of this one come from
+}
+
+// movedMessage is a message that another batch took over.
+type movedMessage struct {
+	parcel *parcel
+	index  int
+}
+
+func newParcel(partition int32, memory []byte) *parcel {
+	return &parcel{partition: partition, settled: make(chan struct{}), records: memory}
+}
+
+// put puts a record of that size behind the others.
+func (b *parcel) put(r *batch.Record, size int) {
+	b.records = batch.AppendRecord(b.records, r)
+	b.size += size
+	b.count++
+}
+
+// movedTo notes that the next message of the batch is the last of another one now.
+func (b *parcel) movedTo(to *parcel) {
+	b.moved = append(b.moved, movedMessage{to, to.count - 1})
+	if n := len(to.origins); n == 0 || to.origins[n-1] != b {
+		to.origins = append(to.origins, b)
+		b.unsettled++
+	}
 }
 
 // future is that of the last record. Futures are made several at a time.

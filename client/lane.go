@@ -24,6 +24,7 @@ type lane struct {
 	stream    string
 	partition int32
 
+	stale  []*parcel // refused because there are other partitions, oldest first: they wait to be placed anew
 	queue  []*parcel // without a number, oldest first; records come to the last
 	flight []*parcel // with a number, not settled, oldest first; maxFlight at most
 	number number    // of the next batch from the queue
@@ -33,6 +34,7 @@ type lane struct {
 	failed   bool // an attempt has: nothing leaves until all are answered
 	barred   bool // a batch of the flight is refused for good, and others before it are sent again: nothing leaves behind them
 	held     bool // nothing leaves until the pause is over
+	stopped  bool // nothing of the queue leaves: it is to be placed anew
 	failures int  // in a row, without a batch being stored
 }
 
@@ -51,17 +53,20 @@ const (
 
 // add puts a record behind the others; spare is memory for a batch, if it begins one.
 func (l *lane) add(r *batch.Record, size int, spare func() []byte) *Future {
+	return l.put(r, size, spare).future()
+}
+
+// put is add where nobody waits for the record itself. It returns the batch whose last record that is.
+func (l *lane) put(r *batch.Record, size int, spare func() []byte) *parcel {
 	var b *parcel
 	if n := len(l.queue); n > 0 && len(l.queue[n-1].records)+size <= parcelBytes {
 		b = l.queue[n-1]
 	} else {
-		b = &parcel{partition: l.partition, settled: make(chan struct{}), records: spare()}
+		b = newParcel(l.partition, spare())
 		l.queue = append(l.queue, b)
 	}
-	b.records = batch.AppendRecord(b.records, r)
-	b.size += size
-	b.count++
-	return b.future()
+	b.put(r, size)
+	return b
 }
 
 // due says whether the oldest batch of the queue may leave: at once while none is on its way, else when it is as large as
@@ -88,7 +93,7 @@ func (l *lane) next() *parcel {
 		l.again--
 		i := slices.IndexFunc(l.flight, func(b *parcel) bool { return b.stage == waits })
 		return l.depart(l.flight[i])
-	case l.barred || !l.due():
+	case l.barred || l.stopped || !l.due():
 		return nil
 	}
 	b := l.queue[0]
@@ -143,15 +148,18 @@ func (l *lane) leave(n int) []*parcel {
 // unresolved says that an attempt has failed, and that none is on its way any more.
 func (l *lane) unresolved() bool { return l.failed && l.away == 0 }
 
-// last is the batch behind which nothing waits, nil if nothing does at all.
-func (l *lane) last() *parcel {
-	if n := len(l.queue); n > 0 {
-		return l.queue[n-1]
+// last are the batches behind which nothing waits, unless what waits is placed anew.
+func (l *lane) last() (last []*parcel) {
+	inLine := l.queue
+	if len(inLine) == 0 {
+		inLine = l.flight
 	}
-	if n := len(l.flight); n > 0 {
-		return l.flight[n-1]
+	for _, batches := range [][]*parcel{l.stale, inLine} {
+		if n := len(batches); n > 0 {
+			last = append(last, batches[n-1])
+		}
 	}
-	return nil
+	return last
 }
 
 // refuse settles the queue with an error: nothing of it was ever sent.
@@ -173,7 +181,7 @@ func (l *lane) abandon(err error, left func(*parcel) bool) []*parcel {
 			b.err = l.outcomeUnknown(b, err)
 		}
 	}
-	all := l.leave(len(l.flight))
+	all := append(l.refuseStale(err), l.leave(len(l.flight))...)
 	l.away, l.again, l.failed, l.barred = 0, 0, false, false
 	return append(all, l.refuse(err)...)
 }

@@ -7,7 +7,7 @@ import (
 
 // resolve decides what becomes of the batches of the flight, all of which are answered, the oldest with an error. The
 // oldest tells: what stands behind it in the sequence cannot be stored if it is not. It returns those that are given up,
-// each with its error; the others are to be sent again.
+// each with its error; the others are to be sent again, but for those that become stale.
 func (l *lane) resolve(r retrying) (given []*parcel) {
 	l.failures++
 	for _, b := range l.flight {
@@ -28,6 +28,10 @@ func (l *lane) resolve(r retrying) (given []*parcel) {
 		given = l.giveUp() // nobody will know any more
 	}
 	for len(l.flight) > 0 && (r.over(l.flight[0]) || isNo(l.flight[0].err)) {
+		if l.toBePlacedAnew(l.flight[0], r) {
+			l.stale = append(l.stale, l.retire(len(l.flight))...) // what stands behind it is not stored, and waits with it
+			break
+		}
 		given = append(given, l.giveUp()...)
 	}
 	l.sendAgain()
@@ -91,31 +95,46 @@ func (l *lane) renumber() {
 // ErrOutcomeUnknown, and those behind it that may be stored, too, are given up with it: a new epoch keeps what is still
 // under way of the old one from being stored later. The others are numbered anew.
 func (l *lane) giveUp() []*parcel {
-	given := l.leave(1)
-	oldest := given[0]
-	err := oldest.err
-	unknown := oldest.unknown
-	if unknown {
-		n := 0
-		for n < len(l.flight) && l.flight[n].unknown {
-			n++
-		}
-		given = append(given, l.leave(n)...)
-		for _, b := range given {
-			b.ack, b.err = Ack{}, l.outcomeUnknown(b, err)
-		}
+	oldest := l.flight[0]
+	if !oldest.unknown {
+		return l.retire(1)
+	}
+	n, err := 1, oldest.err
+	for n < len(l.flight) && l.flight[n].unknown {
+		n++
+	}
+	given := l.leave(n)
+	for _, b := range given {
+		b.ack, b.err = Ack{}, l.outcomeUnknown(b, err)
 	}
 	for _, b := range l.flight { // stored they are only behind it
+		b.unknown = false
+	}
+	l.beginEpoch()
+	return given
+}
+
+// retire takes so many of the oldest batches out of the flight. No attempt has stored the first, so that none of those behind
+// it is stored either, and their numbers are free; but where attempts at one may still be under way, a new epoch begins.
+func (l *lane) retire(n int) []*parcel {
+	unknown := false
+	for _, b := range l.flight {
 		unknown = unknown || b.unknown
 		b.unknown = false
 	}
+	retired := l.leave(n)
 	if unknown {
 		l.beginEpoch()
 	} else {
-		l.number.sequence = oldest.number.sequence
+		l.number.sequence = retired[0].number.sequence
 		l.renumber()
 	}
-	return given
+	return retired
+}
+
+// toBePlacedAnew is true of a batch that was refused because there are other partitions, while there is time to try again.
+func (l *lane) toBePlacedAnew(b *parcel, r retrying) bool {
+	return errors.Is(b.err, ErrStalePartitions) && !b.unknown && !r.over(b)
 }
 
 func (l *lane) outcomeUnknown(b *parcel, err error) error {

@@ -20,8 +20,12 @@ type laneWorld struct {
 	now  time.Time
 
 	sent    []*parcel // all that ever were, in their order
+	waiting []*parcel // in the end, to be placed anew
 	link    []transit
 	remains [][]transit
+
+	grows bool // at some time partitions are added
+	grown bool // the server knows of them
 
 	known  bool
 	last   number
@@ -33,6 +37,7 @@ type laneWorld struct {
 type transit struct {
 	b        *parcel
 	number   number
+	placed   bool // it says among how many partitions
 	values   []string
 	answered bool
 	ack      Ack
@@ -63,13 +68,15 @@ func (w *laneWorld) step(values *int, faults bool) {
 		w.haunt()
 	case n < 94 && faults:
 		w.now = w.now.Add(time.Second)
+	case n < 95 && w.grows:
+		w.grown = true
 	}
 	w.send()
 }
 
 func (w *laneWorld) send() {
 	for b := w.lane.next(); b != nil; b = w.lane.next() {
-		w.link = append(w.link, transit{b: b, number: b.number, values: valuesOf(b.records)})
+		w.link = append(w.link, transit{b: b, number: b.number, placed: b.mayBeRefused(), values: valuesOf(b.records)})
 	}
 }
 
@@ -103,6 +110,8 @@ func (w *laneWorld) judge(t *transit, faults bool) {
 	next := number{epoch: w.last.epoch, sequence: w.last.sequence + 1}
 	back := int(w.last.sequence) - int(t.number.sequence)
 	switch sameEpoch := w.known && t.number.epoch == w.last.epoch; {
+	case w.grown && t.placed:
+		t.err = newError(reasonStalePartitions, "there are more")
 	case faults && w.rng.IntN(12) == 0:
 		t.err = newError("NOT_ENOUGH_REPLICAS", "one is away")
 	case faults && w.rng.IntN(40) == 0:
@@ -176,6 +185,7 @@ func (w *laneWorld) told(b *parcel, ack Ack, err error) {
 	if w.lane.unresolved() {
 		w.finish(w.lane.resolve(retrying{now: w.now, forTime: 5 * time.Second}))
 	}
+	w.lane.stopped = w.lane.stopped || len(w.lane.stale) > 0 // so does a producer
 }
 
 func (w *laneWorld) finish(batches []*parcel) {
@@ -195,10 +205,18 @@ func (w *laneWorld) check(t *testing.T) {
 		}
 		last = n
 	}
+	w.waiting = w.lane.moveOut()
+	if !slices.IsSortedFunc(w.waiting, func(a, b *parcel) int { return slices.Index(w.sent, a) - slices.Index(w.sent, b) }) {
+		t.Fatal("what is to be placed anew is not in the order in which it was sent")
+	}
 	for i, b := range w.sent {
 		select {
 		case <-b.settled:
 		default:
+			if slices.Contains(w.waiting, b) {
+				w.checkAbsent(t, b)
+				continue
+			}
 			t.Fatalf("batch %d of %d is not settled: %+v", i, len(w.sent), b)
 		}
 		values := valuesOf(b.records)
@@ -211,6 +229,20 @@ func (w *laneWorld) check(t *testing.T) {
 			t.Fatalf("batch %d was refused, %v, and is stored at %d", i, b.err, at)
 		case at >= 0 && !whole:
 			t.Fatalf("batch %d is stored in part", i)
+		}
+	}
+}
+
+// checkAbsent: what is placed anew is not stored where it was, nor is anything that was sent behind it.
+func (w *laneWorld) checkAbsent(t *testing.T, b *parcel) {
+	t.Helper()
+	for _, value := range valuesOf(b.records) {
+		n, err := strconv.Atoi(value)
+		if slices.ContainsFunc(w.log, func(stored string) bool {
+			m, errStored := strconv.Atoi(stored)
+			return err != nil || errStored != nil || m >= n
+		}) {
+			t.Fatalf("%s is to be placed anew, and it or what was sent behind it is stored", value)
 		}
 	}
 }
@@ -290,14 +322,15 @@ func TestLaneBarred(t *testing.T) {
 func TestLane(t *testing.T) {
 	t.Parallel()
 	outcomes := map[string]int{}
-	for seed := range uint64(3000) {
+	for seed := range uint64(4000) {
 		w := newLaneWorld(seed)
+		w.grows = seed%4 == 0
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			values := 0
 			for range 300 {
 				w.step(&values, true)
 			}
-			for w.lane.last() != nil { // now all goes well
+			for len(w.lane.flight) > 0 || len(w.lane.queue) > 0 && !w.lane.stopped { // now all goes well
 				w.send()
 				w.serve(false)
 				w.hear()
@@ -309,6 +342,8 @@ func TestLane(t *testing.T) {
 		})
 		for _, b := range w.sent {
 			switch {
+			case slices.Contains(w.waiting, b):
+				outcomes["placed anew"]++
 			case b.err == nil && b.attempts > 1:
 				outcomes["stored after several attempts"]++
 			case b.err == nil:
@@ -322,7 +357,7 @@ func TestLane(t *testing.T) {
 		outcomes["epochs"] += int(w.lane.number.epoch)
 	}
 	t.Log(outcomes)
-	for _, outcome := range []string{"stored after several attempts", "stored", "unknown", "refused", "epochs"} {
+	for _, outcome := range []string{"placed anew", "stored after several attempts", "stored", "unknown", "refused", "epochs"} {
 		if outcomes[outcome] < 100 {
 			t.Errorf("%d times %q, want it to happen", outcomes[outcome], outcome)
 		}

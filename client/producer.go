@@ -22,7 +22,8 @@ const (
 
 // ProducerConfig is how a Producer works. Its zero value is the default.
 type ProducerConfig struct {
-	// Partitioner chooses the partitions; nil: by the key, with the hash that the stream was made with.
+	// Partitioner chooses the partitions; nil: by the key, with the hash that the stream was made with. It may not call the
+	// producer, and is asked again about a message that was not stored when the number of partitions changed.
 	Partitioner Partitioner
 	// Ack is the policy; empty: AckPolicyAll.
 	Ack AckPolicy
@@ -49,8 +50,8 @@ const (
 // Producer publishes many messages: it makes batches of them by itself, keeps their order within each partition, and
 // numbers the batches, so that one that is sent again after a broken connection is stored once. Up to five batches are on
 // their way to a partition at once; what is sent meanwhile makes the next. It is safe for concurrent use. It needs no
-// goroutine of its own while it has nothing to send, and ends with Close. It keeps to the partitions that the stream had
-// when it was used first: once some are added, a producer made of a new handle sends to them, too.
+// goroutine of its own while it has nothing to send, and ends with Close. When partitions are added, it places what is not
+// stored yet anew among all of them, in its order per key, and so all that comes later; what is stored stays where it is.
 type Producer struct {
 	stream  *Stream
 	cfg     ProducerConfig
@@ -67,7 +68,10 @@ type Producer struct {
 	busy        bool // the client counts it as a call: there is something that is not settled
 	id          uint64
 	identifying bool
-	lanes       []*lane       // by partition; nil until they are asked for
+	partitions  int     // among which messages are placed; 0 until that is asked for
+	lanes       []*lane // by partition; those that there were when there were more are the last
+	growth      growth
+	placements  int           // how often what waited was placed anew
 	messages    int           // sent and not settled
 	bytes       int           // that they hold
 	room        chan struct{} // closed when there is more; nil: nobody waits
@@ -135,7 +139,7 @@ func (p *Producer) enqueue(ctx context.Context, m *Message) (*Future, error) {
 	if p.invalid != nil {
 		return nil, p.invalid
 	}
-	partition, err := p.place(ctx, m)
+	partition, among, err := p.place(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +151,15 @@ func (p *Producer) enqueue(ctx context.Context, m *Message) (*Future, error) {
 	for {
 		if p.closed {
 			return nil, p.errClosed()
+		}
+		if among != p.partitions {
+			p.mu.Unlock()
+			partition, among, err = p.place(ctx, m)
+			p.mu.Lock()
+			if err != nil {
+				return nil, err
+			}
+			continue
 		}
 		new(publishing).record(&p.scratch, m)
 		size := p.scratch.Size()
@@ -178,35 +191,34 @@ func (p *Producer) add(l *lane, size int) (*Future, error) {
 	return f, nil
 }
 
-// place is the partition of a message. The first time it asks how many there are.
-func (p *Producer) place(ctx context.Context, m *Message) (int32, error) {
+// place is the partition of a message, and among how many. The first time it asks for their number.
+func (p *Producer) place(ctx context.Context, m *Message) (partition int32, among int, err error) {
 	p.mu.Lock()
-	by, partitions := p.cfg.Partitioner, len(p.lanes)
+	by, among := p.cfg.Partitioner, p.partitions
 	p.mu.Unlock()
-	if partitions == 0 {
+	if among == 0 {
 		known, err := p.stream.shape(ctx)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		by, partitions = p.open(known), known.partitions
+		by, among = p.open(known)
 	}
-	return p.stream.partitionFor(by, m, partitions)
+	partition, err = p.stream.partitionFor(by, m, among)
+	return partition, among, err
 }
 
-// open makes the lanes, if nobody has done that yet, and returns the partitioner.
-func (p *Producer) open(known shape) Partitioner {
+// open makes the lanes, if nobody has done that yet, and returns the partitioner and the number of partitions.
+func (p *Producer) open(known shape) (Partitioner, int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lanes != nil {
-		return p.cfg.Partitioner
-	}
-	for i := range known.partitions {
-		p.lanes = append(p.lanes, &lane{stream: p.stream.name, partition: int32(i)})
+	if p.partitions > 0 {
+		return p.cfg.Partitioner, p.partitions
 	}
 	if p.cfg.Partitioner == nil {
 		p.cfg.Partitioner = partitionerOf(known.hash)
 	}
-	return p.cfg.Partitioner
+	p.placeAnew(known.partitions)
+	return p.cfg.Partitioner, p.partitions
 }
 
 // awaitRoom is called with mu held, lets go of it while it waits, and has it again when it returns.
@@ -234,11 +246,13 @@ func (p *Producer) awaitRoom(ctx context.Context) error {
 // Flush waits until every message sent so far is settled. It returns the first error of those that failed since it was
 // called last, or ctx's if that is done before.
 func (p *Producer) Flush(ctx context.Context) error {
-	for _, b := range p.lastBatches() {
-		select {
-		case <-b.settled:
-		case <-ctx.Done():
-			return fmt.Errorf("flush to stream %q: %w", p.stream.name, ctx.Err())
+	for before := -1; p.placedSince(&before); {
+		for _, b := range p.lastBatches() {
+			select {
+			case <-b.settled:
+			case <-ctx.Done():
+				return fmt.Errorf("flush to stream %q: %w", p.stream.name, ctx.Err())
+			}
 		}
 	}
 	p.mu.Lock()
@@ -249,6 +263,15 @@ func (p *Producer) Flush(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("%d messages to stream %q failed; the first: %w", failures, p.stream.name, failure)
+}
+
+// placedSince says whether there were others than so many placements, and how many.
+func (p *Producer) placedSince(before *int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	others := p.placements != *before
+	*before = p.placements
+	return others
 }
 
 // lastBatches are those behind which nothing waits: once they are settled, so are all before them. What is settled and
@@ -263,9 +286,7 @@ func (p *Producer) lastBatches() []*parcel {
 		last = append(last, p.told)
 	}
 	for _, l := range p.lanes {
-		if b := l.last(); b != nil {
-			last = append(last, b)
-		}
+		last = append(last, l.last()...)
 	}
 	return last
 }
@@ -279,10 +300,9 @@ func (p *Producer) Close(ctx context.Context) error {
 		close(p.closing)
 	}
 	p.mu.Unlock()
-	last := p.lastBatches()
 	err := p.Flush(ctx)
 	p.abandon()
-	for _, b := range last {
+	for _, b := range p.lastBatches() {
 		<-b.settled
 	}
 	p.running.Wait()

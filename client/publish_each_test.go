@@ -12,7 +12,6 @@ import (
 	"github.com/trestlehq/trestle/client"
 	"github.com/trestlehq/trestle/metadata/keyhash"
 	"github.com/trestlehq/trestle/proto/codec"
-	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
 // Messages of several partitions are as many batches, and acks come in the order of the messages; where one batch fails, its
@@ -73,14 +72,6 @@ func TestPublishEach(t *testing.T) {
 func TestPublishLearnsOfNewPartitions(t *testing.T) {
 	t.Parallel()
 	server := newFakeServer("orders", 2)
-	server.onPublish = func(_ context.Context, req *codec.PublishRequest) error {
-		server.mu.Lock()
-		defer server.mu.Unlock()
-		if n := len(server.streams[0].GetPartitions()); req.Partitions != 0 && int(req.Partitions) != n {
-			return answer(codes.Aborted, "STALE_PARTITIONS", "there are more", nil)
-		}
-		return nil
-	}
 	s := connect(t, server.listen(t).addr).Stream("orders")
 	byKey := client.PartitionBy(client.ByKey())
 	for _, partition := range []int{1, 2} { // hello is 168865661, which is 1 of 2 and 2 of 3
@@ -88,17 +79,8 @@ func TestPublishLearnsOfNewPartitions(t *testing.T) {
 		if err != nil || ack.Partition != partition {
 			t.Errorf("got %+v, %v, want partition %d", ack, err, partition)
 		}
-		server.with(func() {
-			if partition == 1 {
-				server.streams[0].Partitions = append(server.streams[0].Partitions, &trestlev1.PartitionState{Id: 2})
-				server.logs["orders"] = append(server.logs["orders"], newFakeLog())
-			}
-		})
+		server.grow()
 	}
-	server.with(func() {
-		server.streams[0].Partitions = append(server.streams[0].Partitions, &trestlev1.PartitionState{Id: 3})
-		server.logs["orders"] = append(server.logs["orders"], newFakeLog())
-	})
 	messages := []client.Message{{Key: []byte("hello")}, {Key: []byte("user-1")}}
 	if _, err := s.PublishEach(within(t), messages); !errors.Is(err, client.ErrStalePartitions) {
 		t.Errorf("got %v of several, want ErrStalePartitions", err)

@@ -107,7 +107,7 @@ func TestPublishSendsWhatOptionsSay(t *testing.T) {
 			continue
 		}
 		got := *server.published[0]
-		test.want.Stream, test.want.Records, test.want.RecordsCRC = "orders", got.Records, got.RecordsCRC
+		test.want.Stream, test.want.Records, test.want.Framed, test.want.RecordsCRC = "orders", got.Records, got.Framed, got.RecordsCRC
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: request (-want +got):\n%s", test.name, diff)
 		}

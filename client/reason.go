@@ -15,6 +15,7 @@ const (
 	reasonTooManyInFlight = "TOO_MANY_IN_FLIGHT"
 	reasonOffsetGone      = "OFFSET_GONE"
 	reasonOffsetBeyondEnd = "OFFSET_BEYOND_END"
+	reasonStalePartitions = "STALE_PARTITIONS"
 )
 
 // kindOfReason is the kind of every reason there is, whether the server gives it or the client. A test compares it with
@@ -26,7 +27,7 @@ var kindOfReason = map[string]error{
 	"CURSOR_NOT_FOUND":    ErrCursorNotFound,
 	"INTERNAL_STREAM":     ErrInternalStream,
 	"STALE_REVISION":      ErrStaleRevision,
-	"STALE_PARTITIONS":    ErrStalePartitions,
+	reasonStalePartitions: ErrStalePartitions,
 	"PAUSED":              ErrPaused,
 	"READ_ONLY":           ErrReadOnly,
 	"LIMIT_EXCEEDED":      ErrLimitExceeded,

@@ -13,7 +13,7 @@ type shape struct {
 }
 
 // shape asks for the number of partitions when that is not known to the handle yet. Of partitions that are added later it
-// learns when the server refuses what goes to one by a key (protocol.md 3.15); a Producer keeps those that it began with.
+// learns when the server refuses what was placed among fewer (protocol.md 3.15).
 func (s *Stream) shape(ctx context.Context) (shape, error) {
 	if known := s.known.Load(); known != nil {
 		return *known, nil
@@ -23,6 +23,19 @@ func (s *Stream) shape(ctx context.Context) (shape, error) {
 
 // askShape asks what is as it is now, but for the partitions that are known already.
 func (s *Stream) askShape(ctx context.Context) (shape, error) {
+	now, err := s.shapeNow(ctx)
+	if err != nil {
+		return shape{}, err
+	}
+	if before := s.known.Load(); before != nil {
+		now.partitions, now.hash = before.partitions, before.hash
+	}
+	s.known.Store(&now)
+	return now, nil
+}
+
+// shapeNow asks what is as it is now.
+func (s *Stream) shapeNow(ctx context.Context) (shape, error) {
 	info, err := s.Info(ctx)
 	if err != nil {
 		return shape{}, err
@@ -30,12 +43,7 @@ func (s *Stream) askShape(ctx context.Context) (shape, error) {
 	if len(info.Partitions) == 0 {
 		return shape{}, newError(reasonInternal, "find a partition of stream %q: the server says that it has none", s.name)
 	}
-	now := shape{partitions: len(info.Partitions), hash: info.Config.KeyHash, largest: info.Config.MaxMessageBytes}
-	if before := s.known.Load(); before != nil {
-		now.partitions, now.hash = before.partitions, before.hash
-	}
-	s.known.Store(&now)
-	return now, nil
+	return shape{partitions: len(info.Partitions), hash: info.Config.KeyHash, largest: info.Config.MaxMessageBytes}, nil
 }
 
 // fits refuses a message of so many bytes that the stream does not take, before anything of it is sent. It asks again

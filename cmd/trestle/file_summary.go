@@ -16,6 +16,8 @@ type fileSummary struct {
 	bytes  int64 // of the file; 0: not known
 
 	messages, gaps int64
+	already        int64  // of the messages, that were in the stream before
+	note           string // about the stream; empty: none
 	partitions     []partitionSummary
 }
 
@@ -71,6 +73,15 @@ func (s *fileSummary) place(ctx context.Context, partition int, sent *sentEnds) 
 	return nil
 }
 
+// placeHeld takes in that the partition held so many messages before, from offset 0 on; all that there are, if nothing was
+// missing.
+func (s *fileSummary) placeHeld(partition int, held int64, all bool) {
+	p := s.partition(partition)
+	if p.first = 0; all {
+		p.next = held
+	}
+}
+
 // end is the end of a file: what it holds.
 func (s *fileSummary) end() []byte {
 	o := jsonObject{dst: []byte{'{'}}
@@ -107,6 +118,9 @@ func (s *fileSummary) rendered(out *outputFlag) string {
 		if s.bytes > 0 {
 			o.number("bytes", s.bytes)
 		}
+		if s.already > 0 {
+			o.number("already", s.already)
+		}
 		return string(append(o.dst, '}', '\n'))
 	}
 	return s.text()
@@ -123,6 +137,9 @@ func (s *fileSummary) text() string {
 		fmt.Fprintf(&b, ", %s", formatSize(s.bytes))
 	}
 	b.WriteByte('\n')
+	if s.already > 0 {
+		fmt.Fprintf(&b, "  %s of them were there before\n", count(s.already))
+	}
 	if s.gaps > 0 && s.verb == "imported" {
 		fmt.Fprintf(&b, "  %s gaps are in the file and not in the stream\n", count(s.gaps))
 	} else if s.gaps > 0 {
@@ -132,6 +149,9 @@ func (s *fileSummary) text() string {
 		if p.messages > 0 && p.first != p.exported {
 			fmt.Fprintf(&b, "  partition %d: what was at offset %d is at %d, and so on\n", i, p.exported, p.first)
 		}
+	}
+	if s.note != "" {
+		fmt.Fprintf(&b, "  %s\n", s.note)
 	}
 	return b.String()
 }

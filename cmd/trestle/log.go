@@ -38,8 +38,8 @@ func newLogInspectCommand(inv *invocation) *cobra.Command {
 		Use:   "inspect DIR [flags]",
 		Short: "Describe the segments of logs, or their batches",
 		Long: `Describe the segment files of logs: what they hold, from which offset to which,
-and what is wrong with them. DIR is a data folder, the folder of a partition, or
-that of a log.`,
+what is wrong with them, and which partition of which stream they are of. DIR is a
+data folder, the folder of a partition, or that of a log.`,
 		Example: `  trestle log inspect trestle-data
   trestle log inspect trestle-data --batches
   trestle log inspect trestle-data -o json`,
@@ -105,6 +105,7 @@ type logPrinter struct {
 	batches bool
 	verify  bool
 	marks   map[commitlog.LogName]commitlog.Mark
+	owner   *logOwner // of the log at hand
 
 	segments, batchCount, faults int
 	records, bytes               int64
@@ -140,8 +141,9 @@ func (p *logPrinter) run(dir string) error {
 }
 
 func (p *logPrinter) log(dir string) error {
+	p.owner = ownerOf(dir)
 	if !p.json && !p.verify {
-		if err := p.inv.print(dir + "\n"); err != nil {
+		if err := p.inv.print(dir + p.owner.text() + "\n"); err != nil {
 			return err
 		}
 	}
@@ -160,7 +162,7 @@ func (p *logPrinter) segment(s commitlog.SegmentSummary) error {
 	p.faults += len(s.Faults)
 	switch {
 	case p.json:
-		return p.inv.print(string(appendSegmentJSON(nil, &s)))
+		return p.inv.print(string(appendSegmentJSON(nil, &s, p.owner)))
 	case p.verify:
 		// Long work shows that it goes on; who cannot be told is not in need of it.
 		_, _ = fmt.Fprintf(p.inv.stderr, "%s %s\n", s.File, formatSize(s.SizeBytes))

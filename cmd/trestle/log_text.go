@@ -64,7 +64,7 @@ func batchText(position int64, h *batch.Header, b []byte) string {
 }
 
 // appendSegmentJSON renders what was found in a segment as one line.
-func appendSegmentJSON(dst []byte, s *commitlog.SegmentSummary) []byte {
+func appendSegmentJSON(dst []byte, s *commitlog.SegmentSummary, owner *logOwner) []byte {
 	o := jsonObject{dst: append(dst, `{"segment":{`...)}
 	o.text("file", s.File)
 	o.truth("sealed", s.Sealed)
@@ -88,6 +88,10 @@ func appendSegmentJSON(dst []byte, s *commitlog.SegmentSummary) []byte {
 		faults[i] = f.Error()
 	}
 	o.texts("faults", faults)
+	if owner != nil {
+		o.text("stream", owner.Stream)
+		o.number("partition", owner.Partition)
+	}
 	return append(o.dst, '}', '}', '\n')
 }
 

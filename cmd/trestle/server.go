@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -56,11 +57,31 @@ to show a certificate, too. Ports without TLS listen there with --insecure only.
 		if _, err := settleServer(inv, cmd, &cfg); err != nil {
 			return err
 		}
+		if err := checkDataDir(cfg.DataDir); err != nil {
+			return err
+		}
 		cfg.Version = programVersion()
 		cfg.Logger = slog.New(slog.NewTextHandler(inv.stderr, nil))
 		return inv.serve(cmd.Context(), cfg)
 	}
 	return cmd
+}
+
+// checkDataDir refuses a data folder where a file stands in the way. One that is not there is made later.
+func checkDataDir(dir string) error {
+	for path := dir; ; path = filepath.Dir(path) {
+		is, err := os.Stat(path)
+		switch {
+		case err == nil && !is.IsDir():
+			return &misuse{
+				message: fmt.Sprintf("data folder %s: %s is a file", dir, path),
+				remedy:  "name a folder with --data-dir; it is made if it is not there",
+				names:   map[string]string{"flag": "--data-dir", "value": dir},
+			}
+		case err == nil || path == filepath.Dir(path):
+			return nil
+		}
+	}
 }
 
 func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {

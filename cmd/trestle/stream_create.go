@@ -169,7 +169,7 @@ func (inv *invocation) createStream(cmd *cobra.Command, address *addressFlag, cf
 		stream, err = c.EnsureStream(ctx, cfg)
 	}
 	if err != nil {
-		return err
+		return inFlagWords(cmd.Flags(), err)
 	}
 	info, err := stream.Info(ctx)
 	if err != nil {

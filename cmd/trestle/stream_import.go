@@ -33,14 +33,21 @@ file are counted, and not imported.
 
 While it is filled, the stream forgets ids and fans out nothing, so that nothing in the file is
 taken for a duplicate, or published on NATS again; both are as configured afterwards. It records
-its subjects meanwhile: what is published then stands among what is imported.`,
+its subjects meanwhile: what is published then stands among what is imported.
+
+An import that is killed leaves the stream so, with a part of the file. Import the same FILE again
+with --resume: what the stream holds is compared with the file, message by message, only what is
+missing is published, and a stream that still forgets ids and fans out nothing gets both back as the
+file says.`,
 		Example: `  trestle stream import orders orders.trestle
   trestle stream import orders-copy orders.trestle -o json
+  trestle stream import orders orders.trestle --resume
   zstd -dc orders.trestle.zst | trestle stream import orders -`,
 		Args: twoArguments("a NAME and a FILE"),
 	}
 	address := addAddressFlag(inv, cmd)
 	out.addTo(cmd)
+	resumed := cmd.Flags().Bool("resume", false, "go on with an import of the same FILE that was cut short")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := names.Stream(args[0]); err != nil {
 			return valueMisuse(cmd, "NAME", args[0], nameMisuse(err))
@@ -48,7 +55,8 @@ its subjects meanwhile: what is published then stands among what is imported.`,
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		defer context.AfterFunc(ctx, stop)()
-		summary, err := inv.importStream(ctx, cmd, address, args[0], args[1], out)
+		f := filling{path: args[1], resumed: *resumed, progress: newProgressReport(inv.stderr, "imported", out)}
+		summary, err := inv.importStream(ctx, cmd, address, args[0], &f)
 		if err != nil {
 			return err
 		}
@@ -57,19 +65,19 @@ its subjects meanwhile: what is published then stands among what is imported.`,
 	return cmd
 }
 
-func (inv *invocation) importStream(ctx context.Context, cmd *cobra.Command, address *addressFlag, name, path string, out *outputFlag) (*fileSummary, error) {
-	source, closeSource, err := inv.openImport(path)
+func (inv *invocation) importStream(ctx context.Context, cmd *cobra.Command, address *addressFlag, name string, f *filling) (*fileSummary, error) {
+	source, closeSource, err := inv.openImport(f.path)
 	if err != nil {
 		return nil, err
 	}
 	defer closeSource()
-	file, err := streamfile.NewReader(source)
+	f.file, err = streamfile.NewReader(source)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
-	cfg, err := parseStreamJSON(file.Stream())
+	cfg, err := parseStreamJSON(f.file.Stream())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	cfg.Name = name
 	c, err := address.connect(ctx, cmd)
@@ -77,7 +85,7 @@ func (inv *invocation) importStream(ctx context.Context, cmd *cobra.Command, add
 		return nil, err
 	}
 	defer closeQuietly(c)
-	f := filling{client: c, file: file, path: path, progress: newProgressReport(inv.stderr, "imported", out)}
+	f.client = c
 	return f.run(ctx, cfg)
 }
 
@@ -119,54 +127,94 @@ type filling struct {
 	client   *client.Client
 	file     *streamfile.Reader
 	path     string
+	resumed  bool // go on where another import of the file has ended
 	progress *progressReport
 	summary  *fileSummary
+
+	before *resumption // what the stream holds already; nil: nothing
 }
 
 // run finds or creates the stream, fills it and makes it what it is to be.
 func (f *filling) run(ctx context.Context, cfg client.StreamConfig) (*fileSummary, error) {
-	stream, settled, err := f.open(ctx, cfg)
+	stream, settled, was, err := f.open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+	if f.before != nil {
+		defer f.before.stop()
+	}
 	f.summary = newFileSummary("imported", cfg.Name, f.path, settled.Partitions)
+	if quiet(&settled) && !quiet(&cfg) {
+		f.summary.note = settingsNote(&cfg)
+	}
 	filled := f.fill(ctx, stream)
+	different := errors.As(filled, new(*otherContentError))
+	if different {
+		settled = was // nobody knows what it is to be
+	}
 	// Also after a failure, and after Ctrl-C: the stream may not go on forgetting ids.
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
 	restored := stream.Update(settling, func(c *client.StreamConfig) {
 		c.Fanout, c.DedupWindow = settled.Fanout, settled.DedupWindow
 	})
-	if err := errors.Join(filled, restored); err != nil {
-		return nil, fmt.Errorf("stream %s may hold a part of %s, %w; delete it with trestle stream rm %s and import again", cfg.Name, f.path, err, cfg.Name)
+	if err := errors.Join(filled, restored); different {
+		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("stream %s may hold a part of %s, %w; go on by importing it again with --resume, or delete the stream with trestle stream rm %s", cfg.Name, f.path, err, cfg.Name)
 	}
 	return f.summary, nil
 }
 
-// open makes the stream ready to be filled, and returns what it is to be afterwards.
-func (f *filling) open(ctx context.Context, cfg client.StreamConfig) (*client.Stream, client.StreamConfig, error) {
+// open makes the stream ready to be filled, and returns what it is to be afterwards, and what it was.
+func (f *filling) open(ctx context.Context, cfg client.StreamConfig) (stream *client.Stream, settled, was client.StreamConfig, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	quiet := func(c *client.StreamConfig) { c.Fanout, c.DedupWindow = false, client.None }
 	created := cfg
-	quiet(&created)
-	stream, err := f.client.CreateStream(ctx, created)
+	makeQuiet(&created)
+	stream, err = f.client.CreateStream(ctx, created)
 	if err == nil || !errors.Is(err, client.ErrStreamExists) {
-		return stream, cfg, err
+		return stream, cfg, cfg, err
 	}
 	stream = f.client.Stream(cfg.Name)
 	info, err := stream.Info(ctx)
 	if err != nil {
-		return nil, cfg, err
+		return nil, cfg, cfg, err
 	}
-	if n := messagesOf(&info); n > 0 {
-		return nil, cfg, fmt.Errorf("stream %s holds %s messages, and only an empty one can be filled; choose another NAME", cfg.Name, count(n))
-	}
-	if info.Config.Partitions < cfg.Partitions {
-		return nil, cfg, fmt.Errorf("stream %s has fewer partitions than the %d of the file; type trestle stream edit %s --partitions %d first",
+	settled, was = info.Config, info.Config
+	switch n := messagesOf(&info); {
+	case was.Partitions < cfg.Partitions:
+		return nil, cfg, cfg, fmt.Errorf("stream %s has fewer partitions than the %d of the file; type trestle stream edit %s --partitions %d first",
 			cfg.Name, cfg.Partitions, cfg.Name, cfg.Partitions)
+	case n > 0 && !f.resumed:
+		return nil, cfg, cfg, fmt.Errorf("stream %s holds %s messages, and only an empty one can be filled; choose another NAME, or go on with an import of %s that was cut short, with --resume",
+			cfg.Name, count(n), f.path)
+	case f.resumed:
+		if f.before, err = resume(stream, &info, f.path); err != nil {
+			return nil, cfg, cfg, err
+		}
+		if quiet(&settled) {
+			settled.Fanout, settled.DedupWindow = cfg.Fanout, cfg.DedupWindow
+		}
 	}
-	return stream, info.Config, stream.Update(ctx, quiet)
+	return stream, settled, was, stream.Update(ctx, makeQuiet)
+}
+
+// makeQuiet has a stream forget ids and fan out nothing, as while it is filled.
+func makeQuiet(cfg *client.StreamConfig) { cfg.Fanout, cfg.DedupWindow = false, client.None }
+
+func quiet(cfg *client.StreamConfig) bool { return !cfg.Fanout && cfg.DedupWindow <= 0 }
+
+// settingsNote says how a stream gets back what an import that was killed has left off.
+func settingsNote(cfg *client.StreamConfig) string {
+	note := "it remembers no ids and does not fan out, as it was; the stream of the file did: trestle stream edit " + cfg.Name
+	if cfg.DedupWindow > 0 {
+		note += " --dedup-window " + formatDuration(cfg.DedupWindow)
+	}
+	if cfg.Fanout {
+		note += " --fanout"
+	}
+	return note
 }
 
 // fill publishes all messages of the file.
@@ -191,6 +239,11 @@ func (f *filling) fill(ctx context.Context, stream *client.Stream) error {
 			return err
 		}
 	}
+	if f.before != nil {
+		for partition, n := range f.before.passed {
+			f.summary.placeHeld(partition, n, ends[partition] == nil)
+		}
+	}
 	return nil
 }
 
@@ -206,14 +259,21 @@ func (f *filling) send(ctx context.Context, producer *client.Producer, ends map[
 		if ctx.Err() != nil {
 			return errInterrupted
 		}
-		for i := range chunk.Messages {
-			future := producer.Send(ctx, chunk.Messages[i])
+		missing := chunk.Messages
+		if f.before != nil {
+			if missing, err = f.before.missing(ctx, &chunk); err != nil {
+				return err
+			}
+		}
+		for i := range missing {
+			future := producer.Send(ctx, missing[i])
 			if ends[chunk.Partition] == nil {
 				ends[chunk.Partition] = &sentEnds{first: future}
 			}
 			ends[chunk.Partition].last = future
 		}
 		f.summary.count(chunk.Messages)
+		f.summary.already += int64(len(chunk.Messages) - len(missing))
 		for range chunk.Gaps {
 			f.summary.gap(chunk.Partition)
 		}

@@ -53,6 +53,7 @@ type Source struct {
 	recorder   recorder // the dispatcher's
 	counters   counters
 	outage     outage
+	logins     loginLog
 	never      chan *nats.Msg // what nats.go would hand on: nothing comes to it
 	back       chan struct{}  // the connection may be back
 	closed     chan struct{}  // closed when nats.go is done with conn
@@ -77,7 +78,7 @@ func connect(ctx context.Context, config Config, limits backpressure) (*Source, 
 	s := &Source{
 		config: config, dispatcher: newDispatcher(limits, cmp.Or(config.QueuedBytes, DefaultQueuedBytes)),
 		never: make(chan *nats.Msg), back: make(chan struct{}, 1), closed: make(chan struct{}), cancel: func() {},
-		streams: map[uuid.UUID]*streamRoutes{},
+		logins: loginLog{logger: config.Logger, now: time.Now}, streams: map[uuid.UUID]*streamRoutes{},
 	}
 	s.dispatcher.gate.onEnd = s.outage.begin
 	conn, err := s.dial(config.Name, []nats.Option{
@@ -154,6 +155,7 @@ func (s *Source) onDisconnect(c *nats.Conn, err error) {
 }
 
 func (s *Source) onReconnect(c *nats.Conn) {
+	s.logins.accept()
 	s.config.Logger.Info("nats connection is back", "url", c.ConnectedUrlRedacted())
 	if err := s.checkPayload(c); err != nil {
 		s.config.Logger.Error("each such message breaks the connection and leaves a gap", "error", err)
@@ -165,6 +167,10 @@ func (s *Source) onReconnect(c *nats.Conn) {
 }
 
 func (s *Source) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if isRefusedLogin(err) {
+		s.logins.refuse(err)
+		return
+	}
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
