@@ -26,7 +26,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		f.Add(encode(f, message))
 	}
-	for _, body := range []string{"\x10\x01\x0a\x00", "\x0b\x0c\x0a\x00", "\x0a\x02\x08\x01", "\x0a\x04\x1a\x02\x08\x01", "\x12\x01\x00\x12\x01\x00"} {
+	for _, body := range []string{"\x10\x01\x0a\x00", "\x0b\x0c\x0a\x00", "\x0a\x02\x08\x01", "\x0a\x04\x1a\x02\x08\x01", "\x12\x01\x00\x12\x01\x00", "\xea\x00\x100000000000000000"} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -121,7 +121,7 @@ func discardUnknown(m protoreflect.Message) {
 	})
 }
 
-// refusedOnPurpose says whether body has something that protobuf allows and this package does not: groups, a known
+// refusedOnPurpose says whether body has something that protobuf allows and this package does not: groups, tags longer than they need be, a known
 // field with an unexpected wire type (generated code passes it over), a schema id of more than 32 bits (cut down there),
 // offset deltas not packed, in several pieces, or such as do not number the records.
 func refusedOnPurpose(body []byte, message *trestlev1.Records) bool {
@@ -151,7 +151,7 @@ func (form wireForm) unusual(b []byte) bool {
 		num, wire, n := protowire.ConsumeTag(b)
 		m := protowire.ConsumeFieldValue(num, wire, b[n:])
 		known, ok := form[num]
-		if wire == protowire.StartGroupType || ok && wire != known.wire {
+		if wire == protowire.StartGroupType || ok && wire != known.wire || n > protowire.SizeTag(num) {
 			return true
 		}
 		if known.nested != nil {
