@@ -28,7 +28,11 @@ func SearchIndex(f vfs.File, base Position, seq uint64) (IndexEntry, error) {
 
 // LastIndexed finds the last entry below the position until, and how many there are up to it.
 func LastIndexed(f vfs.File, base Position, until int64) (IndexEntry, int64, error) {
-	e, n, err := lastIndexed(&handle{File: f}, base, until)
+	size, err := f.Size()
+	if err != nil {
+		return IndexEntry{}, 0, err
+	}
+	e, n, err := lastIndexed(&handle{File: f}, size, base, until)
 	return IndexEntry{Seq: e.seq, Offset: e.offset, Time: e.time, Position: e.position}, n, err
 }
 

@@ -22,11 +22,18 @@ func (r *recovery) takeIndex(t *tail, until int64) error {
 	if until <= segmentHeaderSize {
 		return file.Truncate(0)
 	}
-	last, n, err := lastIndexed(file, t.segment.base, until)
+	size, err := file.Size()
+	if err != nil {
+		return err
+	}
+	last, n, err := lastIndexed(file, size, t.segment.base, until)
 	if err == nil && (n == 0 || r.indexed(t.file, last)) {
 		t.index.size = n * indexEntrySize
 		if n > 0 {
 			t.index.covered = last.position + indexInterval
+		}
+		if t.index.size == size {
+			return nil
 		}
 		return file.Truncate(t.index.size)
 	}
@@ -39,12 +46,9 @@ func (r *recovery) takeIndex(t *tail, until int64) error {
 	return r.rebuildIndex(t, until)
 }
 
-// lastIndexed finds the last entry below the position until, and how many entries there are up to and with it.
-func lastIndexed(file *handle, base Position, until int64) (last indexEntry, n int64, err error) {
-	size, err := file.Size()
-	if err != nil {
-		return last, 0, err
-	}
+// lastIndexed finds the last entry below the position until in a file of that size, and how many entries there are up to and
+// with it.
+func lastIndexed(file *handle, size int64, base Position, until int64) (last indexEntry, n int64, err error) {
 	var buf [indexEntrySize]byte
 	read := func(i int) (indexEntry, error) {
 		if _, err := file.ReadAt(buf[:], int64(i)*indexEntrySize); err != nil && !errors.Is(err, io.EOF) {

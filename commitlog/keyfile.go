@@ -326,6 +326,7 @@ func (l *Log) removeKey(s *segment) (removed bool, err error) {
 	if l.keys != nil {
 		l.keys.drop(s.base)
 	}
+	l.removed.Store(true)
 	err = l.FS().Remove(keyName(l.dir, s.base))
 	if isNotExist(err) {
 		return false, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trestlehq/trestle/commitlog/vfs"
@@ -37,6 +38,10 @@ type Options struct {
 	Compress bool
 	// Key is the master key, KeySize bytes, that the values of records are encrypted with; nil: they are not.
 	Key []byte
+	// Settled says that the last Close of the log and the last Flush of its marks returned no error, that this is known from
+	// something that became durable after both, and that nothing was opened between. Then what the folder shows is on the disk,
+	// and opening need not make it so.
+	Settled bool
 }
 
 // Log is a sequence of batches in a folder. It is safe for concurrent use; see DESIGN.md for what runs beside what.
@@ -61,6 +66,7 @@ type Log struct {
 	// dropping is held, I/O included, by whoever takes segments out of the log: retention, compaction, truncation. It comes
 	// before the others.
 	dropping sync.Mutex
+	removed  atomic.Bool // a file was taken out of the folder, and that may not be durable
 
 	// mu guards what follows. It is never held across I/O.
 	mu        sync.Mutex
@@ -263,13 +269,31 @@ func (l *Log) fail(err error) error {
 	return l.fault
 }
 
-// Close makes durable what was appended and releases everything, so that the folder may be moved and another log take its
-// place. Readers get ErrClosed.
+// Close makes durable what was appended and removed and releases everything, so that the folder may be moved and another log
+// take its place. Readers get ErrClosed.
 func (l *Log) Close() error {
 	_, err := l.Sync()
 	if errors.Is(err, ErrClosed) {
 		return nil
 	}
+	return errors.Join(err, l.release(), l.settleFolder())
+}
+
+// settleFolder makes durable what was removed.
+func (l *Log) settleFolder() error {
+	l.dropping.Lock()
+	defer l.dropping.Unlock()
+	if !l.removed.Load() || mutant("commitlog-removal-unsettled") {
+		return nil
+	}
+	if err := l.FS().SyncDir(l.dir); err != nil {
+		return l.syncFailed(fmt.Errorf("syncing %s: %w", l.dir, err))
+	}
+	return nil
+}
+
+// release ends all use of the log and gives its files back.
+func (l *Log) release() (err error) {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
 	l.writing.Lock()

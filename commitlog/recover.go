@@ -23,6 +23,7 @@ type tail struct {
 	index   indexWriter
 	created int64
 	closed  bool // nothing more is appended to it: it has a footer, or is damaged where it would go on
+	settled bool // the file ends at its mark, and that is so on the disk, too
 	mark    Mark // where the batches end, once that is durable
 }
 
@@ -48,6 +49,10 @@ func (r *recovery) run() error {
 		}
 		r.segments = r.segments[:len(r.segments)-1]
 		r.opts.Base = s.base
+		// At once: if something below fails, the next start does not see it any more, and may take the folder for settled.
+		if err := r.FS().SyncDir(r.dir); err != nil {
+			return err
+		}
 	}
 	r.end, r.durable = r.opts.Base, r.opts.Base
 	return r.FS().SyncDir(r.dir)
@@ -59,13 +64,13 @@ func (r *recovery) aboveSuspect(s *segment) bool {
 }
 
 // correctMark replaces a mark that says more than holds now. What was suspect is gone: what is appended from now on is not
-// to be cut by a later start that finds the same mark. And if the log start lay above what a crash left, it is not to
-// hide what takes those offsets next.
+// to be cut by a later start that finds the same mark. And if the log start or the commit position lay above what a crash
+// left, they are not to hide, or to commit, what takes those places next.
 func (r *recovery) correctMark() error {
 	l := r.Log
 	l.mu.Lock()
 	start, compacted := min(l.start, l.end.Offset), min(l.compacted, l.end.Seq)
-	if !r.mark.Suspect && start == l.start && compacted == l.compacted {
+	if !r.mark.Suspect && start == l.start && compacted == l.compacted && (l.committed == r.mark.Committed || mutant("commitlog-lost-commit-kept")) {
 		l.mu.Unlock()
 		return nil
 	}
@@ -105,8 +110,10 @@ func (r *recovery) resume(t *tail) error {
 	l.last, l.end, l.durable, l.mark = t.mark.last, t.mark.Durable, t.mark.Durable, t.mark
 	t.segment.end = t.mark.Durable
 	// Also what was removed before the process was killed must not come back.
-	if err := r.FS().SyncDir(l.dir); err != nil {
-		return err
+	if !t.settled || len(r.report.Removed) > 0 {
+		if err := r.FS().SyncDir(l.dir); err != nil {
+			return err
+		}
 	}
 	if t.closed {
 		return errors.Join(l.files.release(t.file), l.files.release(t.index.file))
@@ -135,7 +142,7 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 	if mutant("commitlog-rot-cut") {
 		known = nil
 	}
-	err = r.settle(file, known)
+	err = r.settle(t, known)
 	found := false
 	if err == nil {
 		found, err = r.readHeader(t, known != nil)
@@ -155,17 +162,19 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 
 // settle sees that the file reads as it lies on the disk. After a failed sync reads show what is not there, and the next
 // sync does not tell: none of it is believed. Nothing is read of a file that ends at its mark, but that it ends there may be
-// the work of a truncation that was not durable when the process was killed.
-func (r *recovery) settle(file *handle, known *Mark) error {
-	size, err := file.Size()
-	if err == nil && !mutant("commitlog-recovered-unsynced") {
-		err = file.SyncData()
+// the work of a truncation that was not durable when the process was killed. A log that was closed in order has none.
+func (r *recovery) settle(t *tail, known *Mark) error {
+	size, err := t.file.Size()
+	ends := known != nil && !known.Suspect && known.FilePosition == size
+	t.settled = (r.opts.Settled || mutant("commitlog-taken-for-settled")) && ends
+	if err == nil && !t.settled && !mutant("commitlog-recovered-unsynced") {
+		err = t.file.SyncData()
 	}
-	if err == nil && (known == nil || known.Suspect || known.FilePosition != size) && !mutant("commitlog-page-cache-believed") {
-		err = file.DropCache()
+	if err == nil && !ends && !mutant("commitlog-page-cache-believed") {
+		err = t.file.DropCache()
 	}
 	if err != nil {
-		return fmt.Errorf("syncing %s: %w", file.name, err)
+		return fmt.Errorf("syncing %s: %w", t.segment.name, err)
 	}
 	return nil
 }

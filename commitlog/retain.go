@@ -186,6 +186,7 @@ func (l *Log) dropSegments() error {
 // deleteSegment removes the files of a segment that is no longer part of the log. Readers who are in it find out. The key
 // goes last: no crash leaves values without it.
 func (l *Log) deleteSegment(s *segment) error {
+	l.removed.Store(true)
 	err := l.files.remove(s.indexName())
 	if isNotExist(err) {
 		err = nil

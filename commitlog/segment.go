@@ -3,6 +3,7 @@ package commitlog
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -36,17 +37,28 @@ func parseSegmentName(name string) (base Position, generation uint32, ok bool) {
 	if !ok {
 		return base, 0, false
 	}
-	if n, err := fmt.Sscanf(stem, "%d-%d-%d", &base.Seq, &base.Offset, &generation); n != 3 || err != nil {
+	return parseStem(stem)
+}
+
+// parseStem reads a file's name without its suffix. Opening a log does this for each file in it.
+func parseStem(stem string) (base Position, generation uint32, ok bool) {
+	const seq, offset, last = 20, 20 + 1 + 20, 20 + 1 + 20 + 1 // where the numbers end, and where the last begins
+	if len(stem) < last+6 || stem[seq] != '-' || stem[offset] != '-' || stem[last] == '0' && len(stem) > last+6 {
 		return base, 0, false
 	}
-	same := filepath.Base(segmentName("", base, generation)) == stem+segmentSuffix
-	return base, generation, same && base.Seq > 0 && base.Offset >= 0
+	n, errSeq := strconv.ParseUint(stem[:seq], 10, 64)
+	at, errOffset := strconv.ParseUint(stem[seq+1:offset], 10, 63)
+	g, errGeneration := strconv.ParseUint(stem[last:], 10, 32)
+	if errSeq != nil || errOffset != nil || errGeneration != nil || n == 0 {
+		return base, 0, false
+	}
+	return Position{Seq: n, Offset: int64(at)}, uint32(g), true
 }
 
 func isIndexName(name string) bool {
 	stem, ok := strings.CutSuffix(name, indexSuffix)
 	if ok {
-		_, _, ok = parseSegmentName(stem + segmentSuffix)
+		_, _, ok = parseStem(stem)
 	}
 	return ok
 }

@@ -239,10 +239,12 @@ func (s *sim) reopen() {
 		if !s.calm {
 			s.countdown = 0
 		}
+		s.opts.Settled = s.opts.Settled && s.after == nil && !s.syncFailed // what took the folder up leaves no word when it crashes
 		if s.after != nil {
 			continue
 		}
 		if err == nil {
+			s.opts.Settled = false
 			s.checkReport(before)
 			break
 		}

@@ -23,6 +23,7 @@ func TestFaultsThatWere(t *testing.T) {
 		"the last segment does not go before the next one has its name":       crashWhilePurging,
 		"a rewritten segment has its name before the old one goes":            crashAfterRename,
 		"a log start above what a crash left hides nothing that comes later":  startAboveEnd,
+		"a commit position above what a crash left commits nothing":           commitAboveEnd,
 		"what was refused does not come back":                                 refuseThenCrash,
 		"what a failed sync left in the page cache is not believed":           believeDisk,
 		"a sync of nothing does not say that a new header is durable":         syncNothing,
@@ -164,6 +165,20 @@ func startAboveEnd(s *sim) {
 	}, (*sim).flushMarks)
 	s.crash(vfs.KeepNone)
 	s.do((*sim).append, (*sim).append, (*sim).sync)
+	s.crash(vfs.KeepNone)
+}
+
+// commitAboveEnd appends in the place of batches that were committed, as with one replica and sync=none, and lost.
+func commitAboveEnd(s *sim) {
+	s.do((*sim).append, (*sim).sync, (*sim).append, (*sim).append, (*sim).commitAll)
+	s.do(func(s *sim) { // and the mark says so
+		want := s.durable.Offset
+		s.most = want
+		got, err := s.log.SetStart(want)
+		s.started("set start", want, got, err)
+	}, (*sim).flushMarks)
+	s.crash(vfs.KeepNone)
+	s.do((*sim).append, (*sim).append, (*sim).append, (*sim).sync)
 	s.crash(vfs.KeepNone)
 }
 

@@ -285,13 +285,23 @@ func (s *sim) fillDisk() {
 	s.disk.SetCapacity(space.TotalBytes - space.FreeBytes + int64(s.rng.IntN(5))*4096)
 }
 
-// closeLog ends the process in order and begins another.
+// closeLog ends the process in order and begins another. The power may go off between the two: nothing is lost by that, and
+// word that the end was in order is there.
 func (s *sim) closeLog() {
 	if err := s.finish(); !s.settle("close", err) {
 		if s.after == nil {
 			s.cut(s.disk)
 		}
 		return
+	}
+	s.opts.Settled = s.rng.IntN(4) > 0
+	if !s.calm && s.rng.IntN(4) == 0 {
+		s.note("    crash behind it")
+		s.least = max(s.least, s.firm(s.end().Seq))
+		if s.marks {
+			s.promised = s.start
+		}
+		s.cut(s.disk)
 	}
 	s.reopen()
 }

@@ -18,18 +18,14 @@ func (s *State) Load(broker string) Load {
 	return load
 }
 
-// countLoad keeps the loads up while a partition is replaced; the zero Partition: there was none, or will be none.
-func (c *change) countLoad(before, after Partition) {
-	loads := c.streams.loads
+// loadChanges are what the loads of brokers change by.
+type loadChanges map[string]Load
+
+// count takes in that a partition is replaced; the zero Partition: there was none, or will be none.
+func (l loadChanges) count(before, after Partition) {
 	add := func(broker string, replicas, leaders int) {
-		load, _ := loads.Get([]byte(broker))
-		load.Replicas += replicas
-		load.Leaders += leaders
-		if load == (Load{}) {
-			loads, _, _ = loads.Delete([]byte(broker))
-			return
-		}
-		loads, _, _ = loads.Insert([]byte(broker), load)
+		load := l[broker]
+		l[broker] = Load{load.Replicas + replicas, load.Leaders + leaders}
 	}
 	if !sameMembers(before.Replicas, after.Replicas) {
 		for _, broker := range before.Replicas {
@@ -45,6 +41,21 @@ func (c *change) countLoad(before, after Partition) {
 		}
 		if after.Leader != "" {
 			add(after.Leader, 0, 1)
+		}
+	}
+}
+
+// changeLoads keeps the loads up. The order of brokers does not matter: the tree is the same whatever it is.
+func (c *change) changeLoads(changes loadChanges) {
+	loads := c.streams.loads
+	for broker, by := range changes {
+		load, _ := loads.Get([]byte(broker))
+		load.Replicas += by.Replicas
+		load.Leaders += by.Leaders
+		if load == (Load{}) {
+			loads, _, _ = loads.Delete([]byte(broker))
+		} else {
+			loads, _, _ = loads.Insert([]byte(broker), load)
 		}
 	}
 	c.streams.loads = loads

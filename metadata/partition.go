@@ -104,16 +104,17 @@ func (c *change) putPartition(p Partition) {
 // putPartitions adds or replaces partitions, each named once. Many at once cost far less than one by one: a broker that
 // goes takes thousands along, and raft waits for apply.
 func (c *change) putPartitions(list []Partition) {
-	trees := c.partitions.Txn()
+	trees, loads := c.partitions.Txn(), loadChanges{}
 	for _, p := range list {
 		before, had := c.Partition(p.ID)
 		if !had || !slices.Equal(before.Replicas, p.Replicas) {
 			c.place(p.ID, before.Replicas, p.Replicas)
 		}
-		c.countLoad(before, p)
+		loads.count(before, p)
 		trees.Insert(p.ID[:], &p) // a copy of its own: the list must not stay for the sake of one
 	}
 	c.partitions = trees.CommitOnly()
+	c.changeLoads(loads)
 }
 
 // place keeps the index of placements up, and when each broker was last given one.
@@ -135,5 +136,7 @@ func (c *change) dropPartition(id uuid.UUID) {
 	before, _ := c.Partition(id)
 	c.place(id, before.Replicas, nil)
 	c.partitions, _, _ = c.partitions.Delete(id[:])
-	c.countLoad(before, Partition{})
+	loads := loadChanges{}
+	loads.count(before, Partition{})
+	c.changeLoads(loads)
 }

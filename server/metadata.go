@@ -67,11 +67,12 @@ func (c *control) watch(fail func(error)) {
 	}
 }
 
-// catchUp returns when all that was decided is applied here.
+// catchUp returns when all that was decided is applied here, however much that is: only a leader is not waited for any longer
+// than it takes to elect one.
 func (c *control) catchUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, leadTimeout)
+	election, cancel := context.WithTimeout(ctx, leadTimeout)
 	defer cancel()
-	return untilLed(ctx, func() error { return c.node.Barrier(ctx) })
+	return untilLed(election, func() error { return c.node.Barrier(ctx) })
 }
 
 // untilLed tries again as long as there is no leader: that answer is a definite no.

@@ -22,7 +22,7 @@ func OS() FS { return osFS{} }
 type osFS struct{}
 
 func (osFS) Open(name string) (File, error) {
-	f, err := os.Open(name)
+	f, err := openFile(name, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (osFS) Create(name string) (File, error) {
 }
 
 func openOS(name string, flags int) (File, error) {
-	f, err := os.OpenFile(name, flags, filePermissions)
+	f, err := openFile(name, flags)
 	if err != nil {
 		return nil, err
 	}

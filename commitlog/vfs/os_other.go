@@ -4,6 +4,10 @@ package vfs
 
 import "os"
 
+func openFile(name string, flags int) (*os.File, error) {
+	return os.OpenFile(name, flags, filePermissions)
+}
+
 func syncData(f *os.File) error { return f.Sync() }
 
 func preallocate(f *os.File, offset, lengthBytes int64) error {

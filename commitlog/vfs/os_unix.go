@@ -26,7 +26,7 @@ func lockFile(name string) (*os.File, error) {
 }
 
 func syncFolder(name string) error {
-	f, err := os.Open(name)
+	f, err := openFile(name, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

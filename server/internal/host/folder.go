@@ -212,14 +212,19 @@ func readFile(fsys vfs.FS, name string) ([]byte, error) {
 
 // writeJSON puts v into a file of that name, readable by people. After a crash the file is the old one or the new one.
 func writeJSON(fsys vfs.FS, name string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
+	b, err := encodeJSON(v)
+	if err == nil {
+		err = replaceFile(fsys, name, b)
+	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	if err := replaceFile(fsys, name, append(b, '\n')); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
 	return nil
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
 }
 
 func replaceFile(fsys vfs.FS, name string, b []byte) error {

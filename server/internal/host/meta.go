@@ -1,11 +1,15 @@
 package host
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -41,21 +45,55 @@ func (m *meta) equal(other *meta) bool {
 	return m.Stream == other.Stream && m.Number == other.Number && proto.Equal(m.Config, other.Config)
 }
 
-func (f *Folder) writeMeta(partition uuid.UUID, m *meta) error {
+// text is what the meta.json of all partitions of a stream say, but for the number, made once for all of them.
+type text struct {
+	once       sync.Once
+	head, tail []byte
+	err        error
+}
+
+// numberLine is the one line in which the texts of a stream's partitions differ. No string in JSON has a line in it.
+const numberLine = "\n  \"partition\": "
+
+// of is the text of a partition of the stream.
+func (t *text) of(m *meta) ([]byte, error) {
+	t.once.Do(func() {
+		first := meta{Stream: m.Stream, Config: m.Config}
+		var b []byte
+		if b, t.err = first.encode(); t.err == nil {
+			t.head, t.tail, _ = bytes.Cut(b, []byte(numberLine+"0"))
+		}
+	})
+	if t.err != nil {
+		return nil, t.err
+	}
+	b := append(slices.Clip(t.head), numberLine...)
+	return append(strconv.AppendInt(b, int64(m.Number), 10), t.tail...), nil
+}
+
+// encode is what meta.json says of m, readable by people. One program encodes the same always in the same way.
+func (m *meta) encode() ([]byte, error) {
 	config, err := protojson.Marshal(m.Config)
 	if err != nil {
-		return fmt.Errorf("writing the configuration of stream %s: %w", m.Config.GetName(), err)
+		return nil, fmt.Errorf("writing the configuration of stream %s: %w", m.Config.GetName(), err)
 	}
-	file := metaFile{Format: metaFormat, Stream: m.Config.GetName(), UUID: m.Stream, Partition: m.Number, Config: config}
-	return writeJSON(f.fs, filepath.Join(f.partitionDir(partition), metaName), file)
+	return encodeJSON(metaFile{Format: metaFormat, Stream: m.Config.GetName(), UUID: m.Stream, Partition: m.Number, Config: config})
+}
+
+func (f *Folder) metaFile(partition uuid.UUID) string {
+	return filepath.Join(f.partitionDir(partition), metaName)
 }
 
 func (f *Folder) readMeta(partition uuid.UUID) (*meta, error) {
-	name := filepath.Join(f.partitionDir(partition), metaName)
+	name := f.metaFile(partition)
 	b, err := readFile(f.fs, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
+	return decodeMeta(name, b)
+}
+
+func decodeMeta(name string, b []byte) (*meta, error) {
 	var file metaFile
 	if err := json.Unmarshal(b, &file); err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w", name, err)
@@ -70,11 +108,22 @@ func (f *Folder) readMeta(partition uuid.UUID) (*meta, error) {
 	return m, nil
 }
 
-// explain makes the folder of a partition, if it is not there, and its meta.json say that. Durable when it returns.
-func (f *Folder) explain(partition uuid.UUID, m *meta) error {
-	have, err := f.readMeta(partition)
-	if err == nil && have.equal(m) {
-		return nil
+// explain makes the folder of a partition, if it is not there, and its meta.json say that. Durable when it returns. A start
+// does this for each partition, and nearly always it is said already, in those very bytes. The partitions of a stream may share
+// a text, as long as its configuration is the same.
+func (f *Folder) explain(partition uuid.UUID, m *meta, in *text) error {
+	want, err := in.of(m)
+	if err != nil {
+		return err
+	}
+	name := f.metaFile(partition)
+	if b, err := readFile(f.fs, name); err == nil {
+		if bytes.Equal(b, want) {
+			return nil
+		}
+		if have, err := decodeMeta(name, b); err == nil && have.equal(m) { // another version wrote it
+			return nil
+		}
 	}
 	dir := f.partitionDir(partition)
 	if _, err := f.fs.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +131,10 @@ func (f *Folder) explain(partition uuid.UUID, m *meta) error {
 			return fmt.Errorf("making the folder of a partition: %w", err)
 		}
 	}
-	return f.writeMeta(partition, m)
+	if err := replaceFile(f.fs, name, want); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
 }
 
 // hasLog says whether there is a log in the folder of the partition.

@@ -87,6 +87,7 @@ func (h *Host) reconcile(ctx context.Context) error {
 // unsettled lists the replicas that are not what the state wants.
 func (h *Host) unsettled(state *metadata.State) []*task {
 	var tasks []*task
+	texts := map[uuid.UUID]*text{}
 	for p := range state.PartitionsOn(h.config.Folder.Broker) {
 		stream, _ := state.StreamByID(p.Stream)
 		w := wanted{Partition: p, stream: stream}
@@ -99,6 +100,10 @@ func (h *Host) unsettled(state *metadata.State) []*task {
 		if r == nil {
 			r = &replica{id: p.ID}
 			h.replicas[p.ID] = r
+		}
+		if w.text = texts[p.Stream]; w.text == nil {
+			w.text = &text{}
+			texts[p.Stream] = w.text
 		}
 		tasks = append(tasks, &task{replica: r, wanted: w})
 	}

@@ -27,7 +27,7 @@ func (h *Host) recover() error {
 	err = atOnce(found, func(r *replica) error {
 		has, err := h.config.Folder.hasLog(r.id)
 		if err == nil && has { // without one its first leadership never began
-			err = h.open(r, h.configOf(r.id))
+			err = h.open(r, h.configOf(r.id), h.clean != 0)
 		}
 		if err != nil {
 			return fmt.Errorf("partition %s: %w", r.id, err)

@@ -21,6 +21,7 @@ import (
 type wanted struct {
 	metadata.Partition
 	stream metadata.Stream
+	text   *text // shared by the stream's partitions
 }
 
 func (w *wanted) meta() *meta {
@@ -70,8 +71,8 @@ func segmentsOf(c *trestlev1.StreamConfig) segmentSettings {
 	}
 }
 
-// open opens the log of a replica, making it if there is none.
-func (h *Host) open(r *replica, c *trestlev1.StreamConfig) error {
+// open opens the log of a replica, making it if there is none. A settled one is as the clean stop of another life left it.
+func (h *Host) open(r *replica, c *trestlev1.StreamConfig, settled bool) error {
 	settings := segmentsOf(c)
 	var key []byte
 	if settings.encrypted {
@@ -81,7 +82,7 @@ func (h *Host) open(r *replica, c *trestlev1.StreamConfig) error {
 	}
 	log, report, err := commitlog.Open(h.config.Folder.logDir(r.id), commitlog.Options{
 		Files: h.config.Files, Marks: h.config.Marks, Partition: r.id, LogID: recordsLog,
-		SegmentBytes: settings.bytes, SegmentAge: settings.age, Key: key,
+		SegmentBytes: settings.bytes, SegmentAge: settings.age, Key: key, Settled: settled,
 	})
 	if err != nil {
 		return err
@@ -96,16 +97,17 @@ func (h *Host) lead(ctx context.Context, r *replica, w *wanted) error {
 	if err := h.standDown(ctx, r); err != nil {
 		return err
 	}
-	if r.log != nil && r.segment != segmentsOf(w.stream.Config) {
+	has := r.log != nil
+	if has && r.segment != segmentsOf(w.stream.Config) {
 		if err := r.closeLog(); err != nil {
 			return err
 		}
 	}
-	if err := h.makeFolder(w); err != nil {
+	if err := h.makeFolder(w, has); err != nil {
 		return err
 	}
 	if r.log == nil {
-		if err := h.open(r, w.stream.Config); err != nil {
+		if err := h.open(r, w.stream.Config, false); err != nil {
 			return err
 		}
 	}
@@ -143,12 +145,14 @@ func (h *Host) partitionConfig(r *replica, w *wanted) partition.Config {
 // this broker, and the embedded one without this partition.
 func (h *Host) publishedMeanwhile() bool { return h.config.PublishesWithoutUs || h.opened }
 
-// makeFolder makes the folder of a partition. A mark without a log is that of a copy that is gone, which whoever gave this
-// broker the role knows; the new log begins without it.
-func (h *Host) makeFolder(w *wanted) error {
-	has, err := h.config.Folder.hasLog(w.ID)
-	if err != nil {
-		return err
+// makeFolder makes the folder of a partition, which may be known to have its log. A mark without a log is that of a copy that
+// is gone, which whoever gave this broker the role knows; the new log begins without it.
+func (h *Host) makeFolder(w *wanted, has bool) error {
+	if !has {
+		var err error
+		if has, err = h.config.Folder.hasLog(w.ID); err != nil {
+			return err
+		}
 	}
 	if _, marked := h.config.Marks.Get(w.log()); marked && !has {
 		h.config.Logger.Error("a copy of a partition is gone; it begins anew, empty", "stream", w.stream.Name(), "partition", w.Number)
@@ -157,14 +161,14 @@ func (h *Host) makeFolder(w *wanted) error {
 			return err
 		}
 	}
-	return h.config.Folder.explain(w.ID, w.meta())
+	return h.config.Folder.explain(w.ID, w.meta(), w.text)
 }
 
 // serve makes a replica that leads do what its stream asks for now: the settings, the mode, and what it listens on. What is
 // received before a pause is stored, and what is published once it is over is recorded.
 func (h *Host) serve(ctx context.Context, r *replica, w *wanted) error {
 	if r.revision != w.stream.Revision {
-		if err := h.config.Folder.explain(w.ID, w.meta()); err != nil {
+		if err := h.config.Folder.explain(w.ID, w.meta(), w.text); err != nil {
 			return err
 		}
 		r.partition.Configure(settingsOf(w.stream.Config))

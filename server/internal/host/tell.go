@@ -7,8 +7,8 @@ import (
 
 // fullTeller logs that the disk of the stream is full, and that it no longer is.
 func (h *Host) fullTeller(stream string) func(error) {
-	log := h.config.Logger.With("stream", stream)
-	return func(err error) {
+	return func(err error) { // a logger of each partition's own would cost a start more than they all ever say
+		log := h.config.Logger.With("stream", stream)
 		if err != nil {
 			log.Error("the disk is full: publishes are refused and captured messages become gaps; "+partition.MakeRoom, "error", err)
 			return
@@ -19,8 +19,7 @@ func (h *Host) fullTeller(stream string) func(error) {
 
 // problemTeller logs what went wrong in a partition and is tried again.
 func (h *Host) problemTeller(stream string) func(error) {
-	log := h.config.Logger.With("stream", stream)
-	return func(err error) { log.Error("something is tried again", "error", err) }
+	return func(err error) { h.config.Logger.Error("something is tried again", "stream", stream, "error", err) }
 }
 
 // tell logs what opening a log found.

@@ -43,6 +43,9 @@ func (p *Partition) rememberSnapshot(end commitlog.Position) (*commitlog.Reader,
 		first := p.log.First()
 		return p.log.ReadFromPosition(commitlog.Position{Seq: max(seq+1, first.Seq), Offset: first.Offset}), nil
 	}
+	if p.log.SizeBytes() <= firstChunk { // to read it all costs less than to find out where to begin
+		return p.log.ReadFromPosition(p.log.First()), nil
+	}
 	horizon := max(dedup.DefaultIdleNanos, p.config.Settings.windowNanos())
 	from, err := p.log.OffsetAt(p.memory.time - horizon)
 	if err != nil || from <= p.log.Start() {
@@ -122,7 +125,7 @@ func (p *Partition) readSnapshot(fsys vfs.FS, name commitlog.BatchName, end comm
 
 // rememberBatches appends to the memory what the reader gives.
 func (p *Partition) rememberBatches(reader *commitlog.Reader, end commitlog.Position) error {
-	buf := make([]byte, firstChunk)
+	buf := make([]byte, min(firstChunk, p.log.SizeBytes())) // a start does this for each log, and most are small
 	for {
 		run, err := reader.Read(buf, end)
 		var large *commitlog.TooLargeError

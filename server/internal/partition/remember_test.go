@@ -243,3 +243,40 @@ func TestRememberedWhatIsDeleted(t *testing.T) {
 		})
 	}
 }
+
+// A stop writes a snapshot only where reading what it knows would cost the next start more.
+func TestLittleNeedsNoSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newSetup(1)
+	sparse := func(c *partition.Config) { withDedup(c); c.Dedup.SnapshotBytes = 0 }
+	saved := func() bool {
+		entries, err := s.disk.ReadDir(snapshots)
+		return err == nil && len(entries) > 0
+	}
+	for life := range 3 {
+		r := s.lead(t, sparse)
+		publish(t, r, messages(message(number(life), "v")))
+		if ack := publish(t, r, messages(message(number(0), "again"))); ack.BaseOffset != 0 || life > 0 && ack.Count != 0 {
+			t.Errorf("life %d: stored again: %+v", life, ack)
+		}
+		r.close(t)
+		if saved() {
+			t.Fatal("a snapshot was written of next to nothing")
+		}
+	}
+	r := s.lead(t, sparse)
+	for i := range 80 {
+		publish(t, r, messages(message(number(100+i), strings.Repeat("v", 1<<10))))
+	}
+	r.close(t)
+	if !saved() {
+		t.Error("no snapshot was written")
+	}
+	r = s.lead(t, sparse)
+	for _, i := range []int{0, 100, 179} {
+		if ack := publish(t, r, messages(message(number(i), "again"))); ack.Count != 0 {
+			t.Errorf("message %d is stored again: %+v", i, ack)
+		}
+	}
+	r.close(t)
+}
