@@ -16,7 +16,7 @@ const (
 )
 
 // largeBytes is how large a batch is that waits for nothing more.
-const largeBytes = 256 << 10
+const largeBytes = 64 << 10
 
 // lane is what a producer knows of one partition: which batches wait, which are on their way and under which numbers, and
 // what follows from an answer. It neither sends nor waits nor looks at a clock. Its calls come one after the other.
@@ -70,7 +70,7 @@ func (l *lane) put(r *batch.Record, size int, spare func() []byte) *parcel {
 }
 
 // due says whether the oldest batch of the queue may leave: at once while none is on its way, else when it is as large as
-// all that are. So two batches of like size take turns, one on its way while the other is gathered, however many messages
+// all that are, or large. So two batches of like size take turns, one on its way while the other is gathered, however many messages
 // that is, and each sync of the server is for one of them.
 func (l *lane) due() bool {
 	if len(l.queue) == 0 || len(l.flight) >= maxFlight {

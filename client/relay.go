@@ -35,7 +35,7 @@ type relay struct {
 	mu       sync.Mutex
 	works    bool              // the goroutine that sends exists; guarded by mu, as is what follows
 	stream   grpc.ClientStream // that stands; nil: none
-	sending  bool              // somebody sends: one at a time does
+	inHand   *shipment         // that somebody sends: one at a time does; nil: nobody
 	queue    []*shipment       // not sent yet
 	flight   map[uint64]*shipment
 	lastID   uint64
@@ -57,7 +57,7 @@ func newRelay(c *Client, numbered bool) *relay {
 // ship puts a batch behind those that were shipped before.
 func (r *relay) ship(s *shipment) {
 	r.mu.Lock()
-	if r.stream != nil && !r.numbered && !r.sending && len(r.queue) == 0 && len(r.flight) == 0 {
+	if r.stream != nil && !r.numbered && r.inHand == nil && len(r.queue) == 0 && len(r.flight) == 0 {
 		r.shipHere(s)
 		return
 	}
@@ -84,12 +84,19 @@ func (r *relay) shipHere(s *shipment) {
 	r.queue = append(r.queue, s)
 	s, stream := r.departLocked(), r.stream
 	r.mu.Unlock()
-	r.hand(stream, s)
+	taken := r.hand(stream, s)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sending = false
+	r.inHand = nil
+	lost := taken && r.stream != stream && r.flight[s.id] == s // the stream ended meanwhile, and this one was left to its sender
+	if lost {
+		delete(r.flight, s.id)
+	}
 	if len(r.queue) > 0 {
 		r.driveLocked()
+	}
+	r.mu.Unlock()
+	if lost {
+		s.done(Ack{}, publishError(doing(s), status.Error(codes.Unavailable, "the stream ended"), true))
 	}
 }
 
@@ -167,9 +174,6 @@ func (r *relay) carry(stream grpc.ClientStream, cancel context.CancelFunc) {
 	cancel()
 	<-ended
 	watching.Wait()
-	r.mu.Lock()
-	r.stream = nil
-	r.mu.Unlock()
 	r.lose(why)
 }
 
@@ -196,7 +200,7 @@ func (r *relay) watch(ended <-chan struct{}, cancel context.CancelFunc) {
 func (r *relay) send(stream grpc.ClientStream) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sending {
+	if r.inHand != nil {
 		return true // whoever sends sees that this goes on
 	}
 	for len(r.queue) > 0 {
@@ -204,7 +208,7 @@ func (r *relay) send(stream grpc.ClientStream) bool {
 		r.mu.Unlock()
 		taken := r.hand(stream, s)
 		r.mu.Lock()
-		if r.sending = false; !taken {
+		if r.inHand = nil; !taken {
 			return false
 		}
 	}
@@ -229,18 +233,17 @@ func (r *relay) hand(stream grpc.ClientStream, s *shipment) bool {
 
 // departLocked gives the next batch its id. The caller sends it.
 func (r *relay) departLocked() *shipment {
-	r.sending = true
 	s := r.queue[0]
 	r.queue[0] = nil
 	r.queue = r.queue[1:]
 	r.lastID++
 	s.id = r.lastID
-	r.flight[s.id] = s
+	r.flight[s.id], r.inHand = s, s
 	return s
 }
 
-// arrest takes back a batch that could not be sent, to the head of the queue or for good. It is false if the batch was lost
-// with its stream, and answered so, before its sender knew.
+// arrest takes back a batch that could not be sent, to the head of the queue or for good. It is false if the batch is not on
+// its way any more.
 func (r *relay) arrest(s *shipment, again bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -278,11 +281,20 @@ func (r *relay) oldest() (oldest uint64) {
 	return oldest
 }
 
-// lose answers all that is on its way over a stream that has ended.
+// lose answers all that is on its way over a stream that has ended, but for what somebody is still about to send: only he
+// knows whether it has left.
 func (r *relay) lose(why error) {
 	r.mu.Lock()
+	r.stream = nil
+	left := r.inHand
+	if left != nil {
+		delete(r.flight, left.id)
+	}
 	lost := slices.SortedFunc(maps.Values(r.flight), func(a, b *shipment) int { return cmp.Compare(a.id, b.id) })
 	clear(r.flight)
+	if left != nil {
+		r.flight[left.id] = left
+	}
 	var unsent []*shipment
 	if r.numbered {
 		unsent, r.queue = r.queue, nil

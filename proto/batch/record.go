@@ -126,7 +126,7 @@ func appendLength(dst []byte, n int) []byte {
 // Parse sets r to the record whose encoded content is b. The slice of headers is used again.
 func (r *Record) Parse(b []byte) error { return r.parse(b, nil) }
 
-// parse is Parse. Unknown, unless it is nil, is set to the number of a field that is not known here, if there is one.
+// parse is Parse. Unknown, unless it is nil, is set to the number of the first field that is not known here, if there is one.
 func (r *Record) parse(b []byte, unknown *uint32) error {
 	*r = Record{Headers: r.Headers[:0]}
 	var f field
@@ -184,7 +184,7 @@ func (r *Record) set(f *field, unknown *uint32) error {
 }
 
 func (f *field) noteUnknown(unknown *uint32) {
-	if unknown != nil {
+	if unknown != nil && *unknown == 0 {
 		*unknown = f.num
 	}
 }

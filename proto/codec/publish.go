@@ -42,7 +42,7 @@ type PublishRequest struct {
 	// one behind the other, which is what protobuf means by it.
 	Records []byte
 	// Framed is Records, received in one piece, behind batch.HeaderSize bytes that are nobody's: batch.Frame makes a batch of
-	// it. nil: there was no such room.
+	// it. nil: there was no such room, or so much else in the message that it is not worth keeping.
 	Framed []byte
 	// Ack is the policy; unspecified means all.
 	Ack trestlev1.AckPolicy
@@ -121,11 +121,15 @@ func (r *PublishRequest) unmarshalAt(whole []byte, from int) error {
 		at += n
 	}
 	r.Records = records.bytes
-	if start := end - len(r.Records) - batch.HeaderSize; records.count == 1 && start >= 0 {
+	start := end - len(r.Records) - batch.HeaderSize
+	if besides := cap(whole) - len(r.Records); records.count == 1 && start >= 0 && besides <= batch.HeaderSize+maxBesides {
 		r.Framed = whole[start:end:end]
 	}
 	return nil
 }
+
+// maxBesides is how many bytes of a message may be kept for the sake of its records, in which nobody has counted them.
+const maxBesides = 1 << 10
 
 func (r *PublishRequest) set(f *field) error {
 	switch f.place {

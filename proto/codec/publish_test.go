@@ -54,6 +54,22 @@ func TestReceivedRecordsAreFramed(t *testing.T) {
 	}
 }
 
+// A message that is large for other reasons than its records is not kept for their sake: nobody has counted it.
+func TestRecordsOfAPaddedMessageAreNotFramed(t *testing.T) {
+	t.Parallel()
+	request := &codec.PublishRequest{Stream: "s", Records: []byte{0x0a, 0}}
+	padding := protowire.AppendBytes([]byte{0x0a}, bytes.Repeat([]byte{'s'}, 2<<10))
+	for _, wire := range [][]byte{append(padding, marshal(t, request)...), append(marshal(t, request), padding...)} {
+		got := new(codec.PublishStreamRequest)
+		if err := unmarshal(protowire.AppendBytes([]byte{0x12}, wire), got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Batch.Framed != nil || !bytes.Equal(got.Batch.Records, request.Records) {
+			t.Errorf("%d bytes are kept for %d", cap(got.Batch.Framed), len(request.Records))
+		}
+	}
+}
+
 func TestPublishRequestIsTheGeneratedMessage(t *testing.T) {
 	t.Parallel()
 	for seed := range 500 {

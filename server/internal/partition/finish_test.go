@@ -1,6 +1,7 @@
 package partition_test
 
 import (
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -9,33 +10,40 @@ import (
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
-// A batch beside which nothing is written is stored, as safely as the stream asks for, and answered when FinishFor returns.
+// A batch beside which nothing is written, and which is answered without a sync, is answered when FinishFor returns.
 func TestFinishAnswersBeforeItReturns(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []partition.Sync{partition.SyncAck, partition.SyncNone, partition.SyncInterval} {
+	for name, how := range map[string]struct {
+		mode        partition.Sync
+		whenWritten bool
+	}{
+		"none": {mode: partition.SyncNone}, "interval": {mode: partition.SyncInterval}, "when written": {whenWritten: true},
+	} {
 		s := newSetup(1)
 		r := s.lead(t, withDedup, func(c *partition.Config) {
-			c.Settings.Sync, c.Settings.SyncEvery = mode, time.Millisecond
+			c.Settings.Sync, c.Settings.SyncEvery = how.mode, time.Millisecond
 		})
 		e := newEar(-1)
 		for i := range uint64(100) {
-			if err := r.FinishFor(messages(message("", strconv.FormatUint(i, 10))), e, i); err != nil {
+			b := messages(message("", strconv.FormatUint(i, 10)))
+			b.WhenWritten = how.whenWritten
+			if err := r.FinishFor(b, e, i); err != nil {
 				t.Fatal(err)
 			}
 			e.mu.Lock()
 			got := e.heard[i]
 			e.mu.Unlock()
-			if len(got) != 1 || got[0].err != nil || got[0].ack.BaseOffset != int64(i) || mode == partition.SyncAck && !got[0].ack.Durable {
-				t.Fatalf("sync %v, batch %d: got %+v, want one ack at its offset", mode, i, got)
+			if len(got) != 1 || got[0].err != nil || got[0].ack.BaseOffset != int64(i) {
+				t.Fatalf("%s, batch %d: got %+v, want one ack at its offset", name, i, got)
 			}
 		}
 		r.close(t)
 	}
 }
 
-// FinishFor does not wait for the batches of others: beside a sync it leaves its own to the next one, in which all that came
-// meanwhile are together, and while others write it leaves it to them.
-func TestFinishBesideASync(t *testing.T) {
+// FinishFor does not wait for the disk: with SyncAck each batch is left to the next sync, in which all that came during the
+// one before are together.
+func TestFinishDoesNotWaitForTheDisk(t *testing.T) {
 	t.Parallel()
 	s := newSetup(1)
 	r := s.lead(t)
@@ -49,12 +57,12 @@ func TestFinishBesideASync(t *testing.T) {
 	})
 	defer remove()
 	e := newEar(11)
-	first := make(chan error, 1)
-	go func() { first <- r.FinishFor(messages(message("", "0")), e, 0) }()
-	<-held
-	for i := range uint64(10) {
-		if err := r.FinishFor(messages(message("", strconv.FormatUint(i+1, 10))), e, i+1); err != nil {
+	for i := range uint64(11) {
+		if err := r.FinishFor(messages(message("", strconv.FormatUint(i, 10))), e, i); err != nil {
 			t.Fatal(err)
+		}
+		if i == 0 {
+			<-held
 		}
 	}
 	e.mu.Lock()
@@ -62,17 +70,17 @@ func TestFinishBesideASync(t *testing.T) {
 		t.Errorf("%d batches are answered, and none is durable", len(e.heard))
 	}
 	e.mu.Unlock()
-	close(hold)
-	if err := <-first; err != nil {
-		t.Error(err)
+	for r.State().NextOffset < 11 { // written beside the sync
+		runtime.Gosched()
 	}
+	close(hold)
 	<-e.all
 	if n := len(held); n != 1 {
 		t.Errorf("the ten that came during a sync took %d more, want 1", n)
 	}
 	r.close(t)
 	for i := range uint64(11) {
-		if got := e.heard[i]; len(got) != 1 || got[0].err != nil || got[0].ack.BaseOffset != int64(i) {
+		if got := e.heard[i]; len(got) != 1 || got[0].err != nil || got[0].ack.BaseOffset != int64(i) || !got[0].ack.Durable {
 			t.Errorf("batch %d: got %+v", i, got)
 		}
 	}

@@ -40,9 +40,9 @@ func (p *Partition) StartFor(b Batch, listener Listener, tag uint64) error {
 	return err
 }
 
-// FinishFor is StartFor for a batch behind which its sender waits: the calling goroutine writes it and makes it durable,
-// unless others do so for theirs already, and the listener hears of it before FinishFor returns then. So it waits for no
-// other goroutine on its way.
+// FinishFor is StartFor for a batch behind which its sender waits. Where it is answered without a sync, and nobody writes
+// already, the calling goroutine writes it, and the listener hears of it before FinishFor returns: it waits for no other
+// goroutine on its way. It never waits for the disk.
 func (p *Partition) FinishFor(b Batch, listener Listener, tag uint64) error {
 	here, err := p.start(&b, pending{listener: listener, tag: tag}, true)
 	if here {
@@ -79,7 +79,7 @@ func (p *Partition) enqueue(pub *publication, mayWrite bool) (here bool, err err
 		pub.refuse(refusal)
 	}
 	p.queue.addPublication(pub)
-	if mayWrite && !p.writing && p.full == nil { // on a full disk the one who writes waits for room
+	if mayWrite && !p.writing && p.full == nil && (p.settings.Sync != SyncAck || pub.whenWritten) {
 		p.writing = true
 		p.tasks.Add(1)
 		return true, nil

@@ -114,20 +114,12 @@ func (q *queue) empty() bool { return q.open == nil && len(q.full) == 0 && len(q
 
 // take takes what is to be appended next: publications first, then captured records, up to maxAppendBytes of each.
 func (q *queue) take() work {
-	var w work
-	n, size := 0, 0
-	for n < len(q.publications) && (n == 0 || size+len(q.publications[n].bytes) <= maxAppendBytes) {
-		size += len(q.publications[n].bytes)
-		n++
-	}
-	w.publications = q.publications[:n:n]
-	q.publications = q.publications[n:]
-
+	w := work{publications: q.takePublications()}
 	if q.open != nil {
 		q.full = append(q.full, q.open)
 		q.open = nil
 	}
-	n, size = 0, 0
+	n, size := 0, 0
 	for n < len(q.full) && (n == 0 || size+q.full[n].Size() <= maxAppendBytes) {
 		size += q.full[n].Size()
 		n++
@@ -135,6 +127,17 @@ func (q *queue) take() work {
 	w.captured = q.full[:n:n]
 	q.full = q.full[n:]
 	return w
+}
+
+func (q *queue) takePublications() []*publication {
+	n, size := 0, 0
+	for n < len(q.publications) && (n == 0 || size+len(q.publications[n].bytes) <= maxAppendBytes) {
+		size += len(q.publications[n].bytes)
+		n++
+	}
+	taken := q.publications[:n:n]
+	q.publications = q.publications[n:]
+	return taken
 }
 
 // putBack returns captured records that could not be appended to where they were taken from.

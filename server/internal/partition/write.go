@@ -21,31 +21,28 @@ func (p *Partition) write() {
 	}
 }
 
-// writeHere appends what is queued and makes it durable, once. What comes meanwhile, and a sync that nobody waits for, which
-// may take its time, is left to goroutines of the partition.
+// writeHere appends the publications that are queued. All else is left to goroutines of the partition: what comes meanwhile,
+// captured records, which may have to wait for room on a full disk, and the sync.
 func (p *Partition) writeHere() {
-	if !p.writeOnce() {
-		return
+	p.mu.Lock()
+	var w work
+	if p.fault == nil {
+		w.publications = p.queue.takePublications()
+	}
+	p.mu.Unlock()
+	if !w.empty() {
+		p.append(&w)
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.queue.empty() || len(p.cover.asked) > 0 || p.gaps.Len() > 0 {
 		p.tasks.Go(p.write)
-		p.mu.Unlock()
 		return
 	}
 	p.writing = false
 	p.restedLocked()
-	syncs := false
-	switch {
-	case !p.syncDue:
-	case p.settings.Sync == SyncAck && !p.unsynced.awaited.IsZero():
-		syncs = p.syncHereLocked()
-	default:
+	if p.syncDue {
 		p.startSyncLocked()
-	}
-	p.mu.Unlock()
-	if syncs && p.syncOnce() {
-		p.tasks.Go(p.sync)
 	}
 }
 

@@ -28,6 +28,7 @@ type publishing struct {
 	window  *budget         // bytes
 	flight  *flight
 	sending sync.Mutex    // held by who sends answers
+	over    bool          // the handler has left: nothing can be sent; guarded by sending
 	ended   chan struct{} // closed when nothing more comes in
 	why     error         // of ended; nil: the client has sent all
 	lastID  uint64        // of what was received; used by who receives
@@ -51,6 +52,7 @@ func (s *logService) PublishStream(stream grpc.ServerStream) error {
 		p.why = p.receive(stream)
 		close(p.ended)
 	})
+	defer p.leave()
 	err := p.answer(stream)
 	stopReading()
 	p.flight.close()
@@ -73,6 +75,13 @@ func (s *logService) PublishStream(stream grpc.ServerStream) error {
 	}
 }
 
+// leave sees that nothing is sent any more.
+func (p *publishing) leave() {
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	p.over = true
+}
+
 // answer sends answers until nothing more comes in. An error means that they cannot be sent.
 func (p *publishing) answer(stream grpc.ServerStream) error {
 	for {
@@ -92,6 +101,9 @@ func (p *publishing) answer(stream grpc.ServerStream) error {
 func (p *publishing) sendAnswers(stream grpc.ServerStream) error {
 	p.sending.Lock()
 	defer p.sending.Unlock()
+	if p.over {
+		return errStopping
+	}
 	answers := p.flight.take()
 	for i := range answers {
 		if err := stream.SendMsg(p.service.response(&answers[i])); err != nil {
@@ -131,7 +143,7 @@ func (p *publishing) receive(stream grpc.ServerStream) error {
 	}
 }
 
-// seeThrough takes in a batch that has come alone, and answers it, if that is up to this goroutine: whoever publishes one
+// seeThrough takes in a batch that has come alone, and answers it, if it is answered without a sync: whoever publishes one
 // batch at a time is then held up by no change of goroutines. When the client has more to send after all, the next batch is
 // there when it is asked for, and is not seen through. From a client that does not read its answers no more is taken in while
 // one is being sent.

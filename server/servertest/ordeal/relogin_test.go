@@ -36,7 +36,13 @@ func TestLoginRefusedForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := startNATSFor(ctx, t, address, secret+" of others")
-	refused := func() int { return strings.Count(b.server.Log(), "authorization violation") }
+	refused := func() int {
+		log, err := os.ReadFile(other.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(log), "authentication error")
+	}
 	ticks, late := time.NewTicker(10*time.Millisecond), time.After(refusedLimit)
 	defer ticks.Stop()
 	for refused() < refusals {
@@ -52,16 +58,25 @@ func TestLoginRefusedForAWhile(t *testing.T) {
 	startNATSFor(ctx, t, address, secret)
 	p := startSteady(t, "nats://trestle:"+secret+"@"+address, "steady")
 	b.awaitStored(ctx, s, p, time.Now())
+	if n := strings.Count(b.server.Log(), "nats refuses the login"); n != 1 {
+		t.Errorf("the log says %d times that logins are refused, want once:\n%s", n, b.server.Log())
+	}
 	if strings.Contains(b.server.Log(), secret) {
 		t.Errorf("the password is shown: %s", b.server.Log())
 	}
 }
 
+// choosyNATS is a NATS server that logs whom it refuses.
+type choosyNATS struct {
+	*servertest.Process
+	log string // file
+}
+
 // startNATSFor starts a NATS server that takes those with that password.
-func startNATSFor(ctx context.Context, t *testing.T, address, password string) *servertest.Process {
+func startNATSFor(ctx context.Context, t *testing.T, address, password string) choosyNATS {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "nats.conf")
-	text := "listen: \"" + address + "\"\nauthorization { user: trestle, password: \"" + password + "\" }\n"
+	config, log := filepath.Join(t.TempDir(), "nats.conf"), filepath.Join(t.TempDir(), "nats.log")
+	text := "listen: \"" + address + "\"\nauthorization { user: trestle, password: \"" + password + "\" }\nlog_file: \"" + log + "\"\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -69,5 +84,5 @@ func startNATSFor(ctx context.Context, t *testing.T, address, password string) *
 	if _, err := p.FirstLine(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return choosyNATS{p, log}
 }

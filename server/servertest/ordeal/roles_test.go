@@ -100,6 +100,9 @@ func natsRole(out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
+	if options.LogFile != "" {
+		s.ConfigureLogger()
+	}
 	s.Start()
 	if !s.ReadyForConnections(readyLimit) {
 		return errors.New("NATS did not start")
