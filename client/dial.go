@@ -25,7 +25,7 @@ const (
 	// maxReceiveBytes lets in the largest message that a stream can be configured to take, 64 MiB, and what is around it.
 	maxReceiveBytes = 80 << 20
 	// streamWindowBytes is how much a server may send ahead of what a subscription reads, for each partition.
-	streamWindowBytes = 512 << 10
+	streamWindowBytes = 1 << 20
 	connWindowBytes   = 4 << 20
 	ioBufferBytes     = 128 << 10
 )
