@@ -27,6 +27,7 @@ MESSAGES ?= 1000000
 OVERLOAD ?= 10s
 OUTAGE  ?= 10s
 STREAMS ?= 1000
+ACKS    ?= 10s
 ARGS    ?=
 
 # Pinned in .tools/go.mod, built when missing and when that file changes.
@@ -217,8 +218,8 @@ readers: ## 200 readers that never read and 1,000 that vanish: bounded memory, n
 	@nice -n 10 go test -count 1 -timeout 30m -run '^TestReaders$$' -v ./server/servertest/ordeal -deaf 200 -vanish 1000
 
 .PHONY: idle
-idle: ## Create 1,000 streams of 5 partitions and measure what they cost idle, and durable acks at 10 messages/s each
-	@nice -n 10 go test -count 1 -timeout 30m -run '^TestManyPartitions$$' -v ./server/servertest/ordeal -streams $(STREAMS) -idle 40s -acks 10s
+idle: ## Create 1,000 streams of 5 partitions (STREAMS=): what they cost idle, durable acks at 10 messages/s each (ACKS=10s), restarts
+	@nice -n 10 go test -count 1 -timeout 30m -run '^TestManyPartitions$$' -v ./server/servertest/ordeal -streams $(STREAMS) -idle 40s -acks $(ACKS)
 
 .PHONY: mutants
 mutants: ## Make each deliberate fault and see that something notices (ONLY=regexp, SEEDS=clusters for each)

@@ -33,10 +33,11 @@ const (
 	sparse = 150
 )
 
-// TestManyPartitions makes a broker with many partitions, measures what they cost while nothing happens, and then how long
-// a durable ack takes when each gets a few messages a second.
+// TestManyPartitions makes a broker with many partitions, measures what they cost while nothing happens, how long a durable
+// ack takes when each gets a few messages a second, and how long it is until the broker is ready again.
 func TestManyPartitions(t *testing.T) {
-	b := newBroker(t, buildOnce(t), false)
+	dir := t.TempDir()
+	b := launch(t, buildOnce(t), dir)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	begun := time.Now()
@@ -62,7 +63,27 @@ func TestManyPartitions(t *testing.T) {
 		t.Errorf("%d descriptors for %d idle partitions, want none (protocol.md 1.8)", after.files, partitions)
 	}
 
-	b.loadMany(ctx, partitions)
+	if *ackTime > 0 {
+		b.loadMany(ctx, partitions)
+	}
+	b.restartMany(ctx, dir)
+}
+
+// restartMany stops the broker twice, with and without warning, and says how long it is until it is ready again.
+func (b *broker) restartMany(ctx context.Context, dir string) {
+	b.t.Helper()
+	begun := time.Now()
+	if err := b.server.Terminate(ctx); err != nil {
+		b.t.Fatal(err)
+	}
+	stopped := time.Since(begun)
+	b.start(ctx, dir)
+	b.t.Logf("stopped within %v, ready again after %v and %v of CPU", stopped.Round(time.Millisecond),
+		b.server.StartTime.Round(time.Millisecond), inspect(b.t, b.server.PID()).cpu.Round(10*time.Millisecond))
+	b.server.Kill()
+	b.start(ctx, dir)
+	b.t.Logf("killed, ready again after %v and %v of CPU", b.server.StartTime.Round(time.Millisecond),
+		inspect(b.t, b.server.PID()).cpu.Round(10*time.Millisecond))
 }
 
 // loadMany publishes to all partitions and says how long durable acks take, and what that costs.
