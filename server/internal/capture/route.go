@@ -17,9 +17,10 @@ import (
 // route is where the messages of one subscription go: to the partition that made it, or to those that share it.
 type route struct {
 	source  *Source
-	subject string // pattern
-	target  Target // of whoever made it
-	rate    *rate  // of answers, of the whole stream
+	subject string         // pattern
+	target  Target         // of whoever made it
+	rate    *rate          // of answers, of the whole stream
+	marker  *fanout.Marker // of who hands messages on; nil: none has come with a marker
 	sub     *nats.Subscription
 	sid     int64 // of sub
 	// standing is whether NATS has refused it; confirmed that NATS has seen it, guarded by listening.mu.
@@ -114,7 +115,10 @@ func (r *route) origin(msg *message, header nats.Header) (o fanout.Origin, ok bo
 	if keys := header[fanout.KeyName]; len(keys) > 0 {
 		key, _ = base64.StdEncoding.DecodeString(keys[0]) // what is no key does not verify
 	}
-	if o, ok = r.target.Secret.Verify(markers[0], msg.subject, key, msg.data); !ok {
+	if r.marker == nil {
+		r.marker = fanout.NewMarker(&r.target.Secret)
+	}
+	if o, ok = r.marker.Verify(markers[0], msg.subject, key, msg.data); !ok {
 		r.source.counters.forgedMarkers.Add(1)
 	}
 	return o, ok

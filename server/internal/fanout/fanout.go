@@ -80,13 +80,16 @@ type Fanout struct {
 	task   sync.WaitGroup
 
 	// Of the task.
-	next   int64 // offset below which everything was published or counted
-	ending bool  // nothing is published any more, only counted
+	next    int64 // offset below which everything was published or counted
+	ending  bool  // nothing is published any more, only counted
+	marker  *Marker
+	last    string // subject of the record before
+	subject []byte // the same
 }
 
 // Start fans out what is committed from now on, until Close.
 func Start(config Config) (*Fanout, error) {
-	f := &Fanout{config: config}
+	f := &Fanout{config: config, marker: NewMarker(&config.Secret)}
 	reader, err := f.read()
 	if err != nil {
 		return nil, err
@@ -215,10 +218,7 @@ func (f *Fanout) batch(h *batch.Header, b []byte, end int64) error {
 
 // record publishes one record.
 func (f *Fanout) record(r *batch.Record, offset int64) {
-	subject := string(r.Subject)
-	if subject == "" {
-		subject = f.config.Subject
-	}
+	subject := f.subjectOf(r)
 	if names.Reserved(subject) || names.Literal(subject) != nil {
 		f.config.Counters.withoutSubject.Add(1)
 		return
@@ -230,6 +230,17 @@ func (f *Fanout) record(r *batch.Record, offset int64) {
 	}
 	f.config.Counters.published.Add(1)
 	f.config.Counters.droppedHeaders.Add(uint64(droppedHeaders))
+}
+
+// subjectOf is the subject of a record: most have that of the one before.
+func (f *Fanout) subjectOf(r *batch.Record) string {
+	switch {
+	case len(r.Subject) == 0 && f.last != f.config.Subject:
+		f.last, f.subject = f.config.Subject, []byte(f.config.Subject)
+	case len(r.Subject) > 0 && f.last != string(r.Subject):
+		f.last, f.subject = string(r.Subject), append(f.subject[:0], r.Subject...)
+	}
+	return f.last
 }
 
 // message is a record as it goes out: value and headers, the key and where it comes from as headers, and no reply subject.
@@ -255,6 +266,6 @@ func (f *Fanout) message(r *batch.Record, subject string, offset int64) (msg *na
 		msg.Header[TombstoneName] = []string{"1"}
 	}
 	origin := Origin{Stream: f.config.Stream, Group: f.config.Group, Partition: f.config.Number, Offset: offset}
-	msg.Header[OriginName] = []string{f.config.Secret.Mark(&origin, []byte(subject), r.Key, r.Value)}
+	msg.Header[OriginName] = []string{f.marker.Mark(&origin, f.subject, r.Key, r.Value)}
 	return msg, droppedHeaders
 }

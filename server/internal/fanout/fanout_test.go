@@ -152,9 +152,10 @@ func TestFanout(t *testing.T) {
 	publish(t, p, tombstone)
 	publish(t, p, record("", "", "last"))
 	secret := fanout.SecretOf([32]byte{1})
+	marker := fanout.NewMarker(&secret)
 	mark := func(offset int64, subject, key, value string) []string {
 		o := fanout.Origin{Stream: stream, Partition: 2, Offset: offset}
-		return []string{secret.Mark(&o, []byte(subject), []byte(key), []byte(value))}
+		return []string{marker.Mark(&o, []byte(subject), []byte(key), []byte(value))}
 	}
 	for _, want := range []*nats.Msg{
 		{Subject: "a.b", Data: []byte("1"), Header: nats.Header{

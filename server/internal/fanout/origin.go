@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -45,61 +46,80 @@ type Origin struct {
 // macBytes is how much of the HMAC-SHA-256 a marker carries.
 const macBytes = 16
 
-// Mark returns the value of the header OriginName: v1 <stream> <group or -> <partition> <offset> <mac>. The mac is over
-// those fields, the subject, the key and the value.
-func (s *Secret) Mark(o *Origin, subject, key, value []byte) string {
-	fields := o.fields()
-	return fields + " " + base64.RawURLEncoding.EncodeToString(s.sum(fields, subject, key, value))
+// Marker makes markers and knows them again. It is not safe for concurrent use: what a message costs is in great part what it
+// uses again.
+type Marker struct {
+	mac  hash.Hash
+	size [8]byte
+	sum  [sha256.Size]byte
+	text []byte
+	same []byte // the text of the last marker up to its offset
+	last Origin
 }
 
-func (o *Origin) fields() string {
+// NewMarker makes one for a cluster.
+func NewMarker(s *Secret) *Marker { return &Marker{mac: hmac.New(sha256.New, s[:])} }
+
+// Mark returns the value of the header OriginName: v1 <stream> <group or -> <partition> <offset> <mac>. The mac is over
+// those fields, the subject, the key and the value.
+func (m *Marker) Mark(o *Origin, subject, key, value []byte) string {
+	if m.last.Stream != o.Stream || m.last.Group != o.Group || m.last.Partition != o.Partition || m.same == nil {
+		m.last, m.same = *o, o.appendPlace(m.same[:0])
+	}
+	m.text = strconv.AppendInt(append(m.text[:0], m.same...), o.Offset, 10)
+	mac := m.over(m.text, subject, key, value)
+	m.text = base64.RawURLEncoding.AppendEncode(append(m.text, ' '), mac)
+	return string(m.text)
+}
+
+// appendPlace appends the fields before the offset.
+func (o *Origin) appendPlace(b []byte) []byte {
 	group := "-"
 	if o.Group != "" {
 		group = base64.RawURLEncoding.EncodeToString([]byte(o.Group))
 	}
-	return fmt.Sprintf("v1 %s %s %d %d", o.Stream, group, o.Partition, o.Offset)
+	return fmt.Appendf(b, "v1 %s %s %d ", o.Stream, group, o.Partition)
 }
 
 // Verify says where the message with that marker comes from, and false if the marker is not one that this cluster made for
 // it. It reads no number: which of the cluster's records it is does not matter to anyone.
-func (s *Secret) Verify(marker string, subject, key, value []byte) (o Origin, ok bool) {
+func (m *Marker) Verify(marker string, subject, key, value []byte) (o Origin, ok bool) {
 	at := strings.LastIndexByte(marker, ' ')
 	if at < 0 {
 		return Origin{}, false
 	}
+	m.text = append(m.text[:0], marker[:at]...)
+	mac := m.over(m.text, subject, key, value)
 	said, err := base64.RawURLEncoding.DecodeString(marker[at+1:])
-	if !mutant("fanout-marker-without-mac") && (err != nil || !hmac.Equal(said, s.sum(marker[:at], subject, key, value))) {
+	if !mutant("fanout-marker-without-mac") && (err != nil || !hmac.Equal(said, mac)) {
 		return Origin{}, false
 	}
-	fields := strings.Split(marker[:at], " ")
-	if len(fields) != 5 || fields[0] != "v1" {
+	version, rest, _ := strings.Cut(marker[:at], " ")
+	stream, rest, _ := strings.Cut(rest, " ")
+	group, rest, _ := strings.Cut(rest, " ")
+	if version != "v1" || strings.Count(rest, " ") != 1 { // partition and offset
 		return Origin{}, false
 	}
-	if o.Stream, err = uuid.Parse(fields[1]); err != nil {
+	if o.Stream, err = uuid.Parse(stream); err != nil {
 		return Origin{}, false
 	}
-	if fields[2] != "-" {
-		group, err := base64.RawURLEncoding.DecodeString(fields[2])
+	if group != "-" {
+		name, err := base64.RawURLEncoding.DecodeString(group)
 		if err != nil {
 			return Origin{}, false
 		}
-		o.Group = string(group)
+		o.Group = string(name)
 	}
 	return o, true
 }
 
-func (s *Secret) sum(fields string, subject, key, value []byte) []byte {
-	mac := hmac.New(sha256.New, s[:])
-	writeSized(mac, []byte(fields))
-	writeSized(mac, subject)
-	writeSized(mac, key)
-	writeSized(mac, value)
-	return mac.Sum(nil)[:macBytes]
-}
-
-func writeSized(mac hash.Hash, b []byte) {
-	var size [8]byte
-	binary.BigEndian.PutUint64(size[:], uint64(len(b)))
-	mac.Write(size[:])
-	mac.Write(b)
+// over is the mac, good until the next call.
+func (m *Marker) over(fields, subject, key, value []byte) []byte {
+	m.mac.Reset()
+	for _, part := range [...][]byte{fields, subject, key, value} {
+		binary.BigEndian.PutUint64(m.size[:], uint64(len(part)))
+		m.mac.Write(m.size[:])
+		m.mac.Write(part)
+	}
+	return m.mac.Sum(m.sum[:0])[:macBytes]
 }
