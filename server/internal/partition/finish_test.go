@@ -41,9 +41,9 @@ func TestFinishAnswersBeforeItReturns(t *testing.T) {
 	}
 }
 
-// FinishFor does not wait for the disk: with SyncAck each batch is left to the next sync, in which all that came during the
+// FinishFor waits for no sync: with SyncAck each batch is left to the next sync, in which all that came during the
 // one before are together.
-func TestFinishDoesNotWaitForTheDisk(t *testing.T) {
+func TestFinishWaitsForNoSync(t *testing.T) {
 	t.Parallel()
 	s := newSetup(1)
 	r := s.lead(t)

@@ -42,7 +42,7 @@ func (p *Partition) StartFor(b Batch, listener Listener, tag uint64) error {
 
 // FinishFor is StartFor for a batch behind which its sender waits. Where it is answered without a sync, and nobody writes
 // already, the calling goroutine writes it, and the listener hears of it before FinishFor returns: it waits for no other
-// goroutine on its way. It never waits for the disk.
+// goroutine on its way, and for no sync.
 func (p *Partition) FinishFor(b Batch, listener Listener, tag uint64) error {
 	here, err := p.start(&b, pending{listener: listener, tag: tag}, true)
 	if here {
