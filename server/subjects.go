@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 
 	"github.com/trestlehq/trestle/proto/batch"
 	"github.com/trestlehq/trestle/server/internal/capture"
@@ -18,7 +17,7 @@ type subjects struct{ source *capture.Source }
 
 // Publish publishes a plain message.
 func (s subjects) Publish(subject string, payload []byte) error {
-	return s.source.PublishMsg(&nats.Msg{Subject: subject, Data: payload})
+	return s.source.Publish(subject, payload)
 }
 
 // inboxPrefix begins the inboxes of Request. Those that NATS's own clients have are never captured.

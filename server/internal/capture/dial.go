@@ -3,10 +3,10 @@ package capture
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,22 +18,27 @@ const dialTimeout = 2 * time.Second
 // keepAlive finds a dead peer in about ten seconds, whether the gate is open or shut.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3}
 
-// dialer makes the connections that capture, for nats.go. nats.go connects with one at a time.
+// spoken is a connection that nats.go is given. What it says and hears goes over the connection that it was made of, or over TLS on
+// top of that.
+type spoken interface {
+	net.Conn
+	over(stream io.ReadWriter)
+}
+
+// dialer makes the connections of nats.go, which connects with one at a time.
 type dialer struct {
-	gate     *gate
-	into     *arrivals
-	listens  *listening
-	pool     sync.Pool
-	largest  int
+	build    func(conn net.Conn, config *Config) spoken
+	config   *Config
 	security func() (*tls.Config, error)
 
 	names map[string]bool // of the servers that the configuration names
 	name  string          // of the server that was connected to last by its name
-	last  *tap
-	host  string // of last
+	conn  net.Conn        // the last
+	last  spoken          // what was made of it
+	host  string          // of it
 }
 
-func newDialer(config *Config, d *dispatcher) *dialer {
+func newDialer(config *Config, build func(net.Conn, *Config) spoken) *dialer {
 	names := map[string]bool{}
 	for server := range strings.SplitSeq(config.URLs, ",") {
 		server = strings.TrimSpace(server)
@@ -45,7 +50,7 @@ func newDialer(config *Config, d *dispatcher) *dialer {
 		}
 	}
 	return &dialer{
-		gate: d.gate, into: d.arrivals, listens: d.listens, largest: int(config.MaxMessageBytes), names: names,
+		build: build, config: config, names: names,
 		security: func() (*tls.Config, error) { return securityOf(config.Options) },
 	}
 }
@@ -56,23 +61,21 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tap{Conn: conn, stream: conn, gate: d.gate, into: d.into, listens: d.listens, pool: &d.pool, largest: d.largest}
-	d.gate.confirmed.CompareAndSwap(0, d.gate.now().UnixNano()) // nothing is subscribed to
 	host, _, err := net.SplitHostPort(address)
 	if err == nil && net.ParseIP(host) == nil {
 		d.name = host
 	}
-	d.last, d.host = t, host
-	return t, nil
+	d.conn, d.last, d.host = conn, d.build(conn, d.config), host
+	return d.last, nil
 }
 
 // SkipTLSHandshake is how nats.go says that the connection that it has now is to be TLS from here on. Messages can be taken
-// only where they are plain, so the tap comes on top of TLS, and nats.go leaves that to us. What goes wrong, the next read or write
+// and commands added only where they are plain, so what we make comes on top of TLS, and nats.go leaves that to us. What goes wrong, the next read or write
 // says.
 func (d *dialer) SkipTLSHandshake() bool {
 	config, err := d.security()
 	if err != nil {
-		d.last.stream = broken{err}
+		d.last.over(broken{err})
 		return true
 	}
 	if config.ServerName == "" {
@@ -81,7 +84,7 @@ func (d *dialer) SkipTLSHandshake() bool {
 			config.ServerName = d.name // another server of the cluster, which NATS told us of by its address
 		}
 	}
-	d.last.stream = tls.Client(d.last.Conn, config)
+	d.last.over(tls.Client(d.conn, config))
 	return true
 }
 

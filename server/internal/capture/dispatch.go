@@ -28,7 +28,8 @@ type dispatcher struct {
 	listens  *listening
 	limits   backpressure
 	gate     *gate
-	room     *room // in the partitions
+	room     *room     // in the partitions
+	buffers  sync.Pool // that connections are read into
 	quit     chan struct{}
 	running  sync.WaitGroup
 }

@@ -1,7 +1,9 @@
 package capture_test
 
 import (
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -19,6 +21,7 @@ func TestFannedOutMessages(t *testing.T) {
 	secret := fanout.SecretOf([32]byte{1})
 	own, group, other := target("own", "orders"), target("group", "orders"), target("other", "orders")
 	group.Group = "g"
+	own.Known = &fanout.Known{} // the other two compute what they hear
 	for _, s := range []*[32]byte{(*[32]byte)(&own.Secret), (*[32]byte)(&group.Secret), (*[32]byte)(&other.Secret)} {
 		*s = secret
 	}
@@ -29,7 +32,7 @@ func TestFannedOutMessages(t *testing.T) {
 	p := w.lead()
 	var counters fanout.Counters
 	f, err := fanout.Start(fanout.Config{
-		Partition: p, Epoch: 1, Publisher: w.Source, Secret: secret, Stream: own.UUID, Group: "g", Subject: "orders", Counters: &counters,
+		Partition: p, Epoch: 1, Publisher: w.Source, Secret: secret, Known: own.Known, Stream: own.UUID, Group: "g", Subject: "orders", Counters: &counters,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -65,5 +68,53 @@ func TestFannedOutMessages(t *testing.T) {
 	}
 	if c := w.Counters(); c.FanoutHeard != uint64(2*len(values)) || c.ForgedMarkers != 3 {
 		t.Errorf("counters %+v", c)
+	}
+}
+
+// What is sent goes between the acks and answers of the same connection, whole. While NATS is away it fails, and then it goes on.
+func TestSend(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	inbox := w.inbox("a")
+	const senders, each = 4, 500
+	var sending sync.WaitGroup
+	for i := range senders {
+		sending.Go(func() {
+			for range each {
+				var err error
+				if i%2 == 0 {
+					err = w.Publish("a", []byte("x"))
+				} else {
+					err = w.Send([]byte("HPUB a 12 13\r\nNATS/1.0\r\n\r\nx\r\nHPUB a 12 13\r\nNATS/1.0\r\n\r\nx\r\n"))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	sending.Wait()
+	for range senders * each * 3 / 2 {
+		if msg, err := inbox.NextMsg(patience); err != nil || string(msg.Data) != "x" {
+			t.Fatalf("%v, %v", msg, err)
+		}
+	}
+	stopNATS(w.server)
+	one := []byte("HPUB a 12 13\r\nNATS/1.0\r\n\r\ny\r\n")
+	untilSend(t, "fail while NATS is away", func() bool { return w.Send(one) != nil })
+	w.startNATS()
+	untilSend(t, "go on", func() bool { return w.Send(one) == nil })
+}
+
+// untilSend waits until something is so.
+func untilSend(t *testing.T, does string, is func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	for !is() {
+		select {
+		case <-late:
+			t.Fatalf("it does not %s", does)
+		case <-time.After(time.Millisecond):
+		}
 	}
 }

@@ -21,6 +21,7 @@ type route struct {
 	target  Target         // of whoever made it
 	rate    *rate          // of answers, of the whole stream
 	marker  *fanout.Marker // of who hands messages on; nil: none has come with a marker
+	key     []byte         // of a message that came with one
 	sub     *nats.Subscription
 	sid     int64 // of sub
 	// standing is whether NATS has refused it; confirmed that NATS has seen it, guarded by listening.mu.
@@ -52,12 +53,12 @@ type taker struct {
 // take hands a message to the partition that it is for. It is called from the dispatcher alone.
 func (r *route) take(msg *message) {
 	s := r.source
-	if names.Reserved(msg.subject) {
+	if names.Reserved(msg.subject) || r.own(msg) {
 		return
 	}
 	header := s.headerOf(msg)
 	origin, fanned := r.origin(msg, header)
-	if fanned && !mutant("capture-own-fanout-stored") && (origin.Stream == r.target.UUID || origin.Group != "" && origin.Group == r.target.Group) {
+	if fanned && r.isOwn(&origin) {
 		s.counters.fanoutHeard.Add(1)
 		return
 	}
@@ -104,6 +105,29 @@ func (r *route) take(msg *message) {
 	}
 }
 
+// own says that the message was fanned out by the route's stream, or by another of its queue group, and has come back. It finds
+// those whose header is as fan-out writes it; that of others is read first.
+func (r *route) own(msg *message) bool {
+	marker, key, ok := fanout.ClaimOf(msg.header)
+	if !ok {
+		return false
+	}
+	var err error
+	if r.key, err = base64.StdEncoding.AppendDecode(r.key[:0], key); err != nil {
+		return false
+	}
+	origin, ok := r.verifier().Verify(marker, msg.subject, r.key, msg.data)
+	if ok = ok && r.isOwn(&origin); ok {
+		r.source.counters.fanoutHeard.Add(1)
+	}
+	return ok
+}
+
+// isOwn says whether what comes from there is stored already, as far as the route's stream is concerned.
+func (r *route) isOwn(o *fanout.Origin) bool {
+	return !mutant("capture-own-fanout-stored") && (o.Stream == r.target.UUID || o.Group != "" && o.Group == r.target.Group)
+}
+
 // origin says where a message was fanned out from, if it was. A marker that does not verify is an ordinary message's
 // (protocol.md 2.1).
 func (r *route) origin(msg *message, header nats.Header) (o fanout.Origin, ok bool) {
@@ -115,13 +139,18 @@ func (r *route) origin(msg *message, header nats.Header) (o fanout.Origin, ok bo
 	if keys := header[fanout.KeyName]; len(keys) > 0 {
 		key, _ = base64.StdEncoding.DecodeString(keys[0]) // what is no key does not verify
 	}
-	if r.marker == nil {
-		r.marker = fanout.NewMarker(&r.target.Secret)
-	}
-	if o, ok = r.marker.Verify(markers[0], msg.subject, key, msg.data); !ok {
+	if o, ok = r.verifier().Verify([]byte(markers[0]), msg.subject, key, msg.data); !ok {
 		r.source.counters.forgedMarkers.Add(1)
 	}
 	return o, ok
+}
+
+// verifier knows markers again.
+func (r *route) verifier() *fanout.Marker {
+	if r.marker == nil {
+		r.marker = fanout.NewMarker(&r.target.Secret, r.target.Known)
+	}
+	return r.marker
 }
 
 // taker is the partition that the record is for; nil: it is not captured here.

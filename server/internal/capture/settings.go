@@ -35,6 +35,8 @@ type Target struct {
 	Settings *Live
 	// Secret authenticates what brokers of this cluster fanned out.
 	Secret fanout.Secret
+	// Known are those of this broker; nil: none.
+	Known *fanout.Known
 	// Since is from when on nothing was captured that should have been, until now: a gap says so; unix nanoseconds; 0: nothing
 	// is missing.
 	Since int64

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +49,7 @@ type Source struct {
 	config     Config
 	conn       *nats.Conn
 	outgoing   *nats.Conn
+	wire       atomic.Pointer[wire] // of outgoing
 	dispatcher *dispatcher
 	answers    *outbox
 	recorder   recorder // the dispatcher's
@@ -83,8 +85,7 @@ func connect(ctx context.Context, config Config, limits backpressure) (*Source, 
 	s.dispatcher.gate.onEnd = s.outage.begin
 	conn, err := s.dial(config.Name, []nats.Option{
 		nats.PingInterval(noPings), // their answers wait behind the gate; watch asks for a sign of life
-		nats.SetCustomDialer(newDialer(&config, s.dispatcher)),
-		nats.SkipHostLookup(), // the dialer looks up, and has use for the name
+		nats.SetCustomDialer(newDialer(&config, s.dispatcher.tap)),
 		nats.ErrorHandler(s.onError),
 		nats.DisconnectErrHandler(s.onDisconnect),
 		nats.ReconnectHandler(s.onReconnect),
@@ -107,6 +108,7 @@ func (s *Source) dial(name string, options []nats.Option) (*nats.Conn, error) {
 	all := append([]nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(), // who is refused now may be known again later
+		nats.SkipHostLookup(),       // the dialer looks up, and has use for the name
 	}, options...)
 	conn, err := nats.Connect(s.config.URLs, append(all, s.config.Options...)...)
 	if err != nil {
@@ -122,7 +124,8 @@ func (s *Source) begin(ctx context.Context) (err error) {
 	}
 	s.ends.Add(1)
 	s.outgoing, err = s.dial(s.config.Name+" answers", []nats.Option{
-		nats.ErrorHandler(s.onError), nats.ClosedHandler(func(*nats.Conn) { s.ends.Done() }), nats.FlusherTimeout(signTimeout),
+		nats.SetCustomDialer(newDialer(&s.config, s.newWire)),
+		nats.ErrorHandler(s.onError), nats.ClosedHandler(func(*nats.Conn) { s.ends.Done() }),
 	})
 	if err != nil {
 		s.ends.Done()
@@ -191,9 +194,22 @@ func (s *Source) allRoutes() []*route {
 	return all
 }
 
-// PublishMsg publishes a message that nobody has sent to this broker: it is what fans out (protocol.md 2.15). It fails while
-// NATS is away.
-func (s *Source) PublishMsg(msg *nats.Msg) error { return s.outgoing.PublishMsg(msg) }
+// Publish publishes a plain message. It fails while NATS is away.
+func (s *Source) Publish(subject string, payload []byte) error {
+	return s.outgoing.Publish(subject, payload)
+}
+
+// Send sends commands that publish, whole ones: it is how fan-out goes out (protocol.md 2.15). It fails while NATS is away.
+func (s *Source) Send(commands []byte) error {
+	w := s.wire.Load()
+	if w == nil || !s.outgoing.HeadersSupported() {
+		return errAway
+	}
+	return w.send(commands)
+}
+
+// MaxPayload is how many bytes the header and the value of a message may have together.
+func (s *Source) MaxPayload() int { return int(s.outgoing.MaxPayload()) }
 
 // ClientIDs are how the NATS server knows the connections.
 func (s *Source) ClientIDs() ([]uint64, error) {

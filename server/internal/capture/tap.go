@@ -28,6 +28,17 @@ type tap struct {
 	rest     []byte // for nats.go
 }
 
+// tap makes one.
+func (d *dispatcher) tap(conn net.Conn, config *Config) spoken {
+	d.gate.confirmed.CompareAndSwap(0, d.gate.now().UnixNano()) // nothing is subscribed to
+	return &tap{
+		Conn: conn, stream: conn, gate: d.gate, into: d.arrivals, listens: d.listens, pool: &d.buffers, largest: int(config.MaxMessageBytes),
+	}
+}
+
+// over is called before anything is read or written.
+func (t *tap) over(stream io.ReadWriter) { t.stream = stream }
+
 // leastRead is how many bytes a read asks for at least.
 const leastRead = 16 << 10
 

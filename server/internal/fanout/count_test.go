@@ -24,9 +24,9 @@ type held struct {
 	release chan struct{} // closed to let it go
 }
 
-func (h *held) PublishMsg(msg *nats.Msg) error {
+func (h *held) Send(commands []byte) error {
 	<-h.release
-	return h.publisher.PublishMsg(msg)
+	return h.publisher.Send(commands)
 }
 
 func startHeld(t *testing.T, p *partition.Partition, epoch uint64, counters *fanout.Counters) (*held, *fanout.Fanout) {

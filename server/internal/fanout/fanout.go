@@ -2,18 +2,15 @@ package fanout
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 
 	"github.com/trestlehq/trestle/metadata/names"
 	"github.com/trestlehq/trestle/proto/batch"
@@ -28,9 +25,13 @@ const (
 	again = time.Second
 )
 
-// Publisher publishes on NATS. It does not keep what it cannot send.
+// Publisher is the way to NATS. It is safe for concurrent use.
 type Publisher interface {
-	PublishMsg(msg *nats.Msg) error
+	// Send sends commands of NATS's client protocol, whole ones. With an error some of them may have been sent; what was not
+	// is not kept.
+	Send(commands []byte) error
+	// MaxPayload is how many bytes the header and the value of a message may have together.
+	MaxPayload() int
 }
 
 // Counters are what all fan-outs of a broker did. The zero value is ready to use.
@@ -63,6 +64,7 @@ type Config struct {
 	Epoch     uint64
 	Publisher Publisher
 	Secret    Secret
+	Known     *Known // nil: nobody here hears what goes out
 	Stream    uuid.UUID
 	Group     string // queue group of the stream; "": none
 	Number    int32  // of the partition
@@ -85,11 +87,27 @@ type Fanout struct {
 	marker  *Marker
 	last    string // subject of the record before
 	subject []byte // the same
+	header  []byte // of a record, while it is made
+	out     outgoing
 }
+
+// outgoing is what goes out with the next write.
+type outgoing struct {
+	commands                 []byte
+	messages, droppedHeaders uint64
+	largest                  int // of a message, as of now
+}
+
+const (
+	// writeBytes is about how much goes out at once.
+	writeBytes = 64 << 10
+	// keptBytes is the largest buffer that is used again.
+	keptBytes = 1 << 20
+)
 
 // Start fans out what is committed from now on, until Close.
 func Start(config Config) (*Fanout, error) {
-	f := &Fanout{config: config, marker: NewMarker(&config.Secret)}
+	f := &Fanout{config: config, marker: NewMarker(&config.Secret, config.Known)}
 	reader, err := f.read()
 	if err != nil {
 		return nil, err
@@ -178,6 +196,8 @@ func (f *Fanout) countRest() {
 
 // chunk publishes the records of a chunk that were published over gRPC in this epoch.
 func (f *Fanout) chunk(c *partition.Chunk) error {
+	f.out.largest = f.config.Publisher.MaxPayload()
+	defer f.send()
 	for b := c.Batches; len(b) > 0; {
 		h, err := batch.Parse(b)
 		if err != nil {
@@ -216,20 +236,49 @@ func (f *Fanout) batch(h *batch.Header, b []byte, end int64) error {
 	}
 }
 
-// record publishes one record.
+// record publishes one record, with others.
 func (f *Fanout) record(r *batch.Record, offset int64) {
 	subject := f.subjectOf(r)
 	if names.Reserved(subject) || names.Literal(subject) != nil {
 		f.config.Counters.withoutSubject.Add(1)
 		return
 	}
-	msg, droppedHeaders := f.message(r, subject, offset)
-	if f.ending || f.config.Publisher.PublishMsg(msg) != nil {
+	if f.ending {
 		f.config.Counters.dropped.Add(1)
 		return
 	}
-	f.config.Counters.published.Add(1)
-	f.config.Counters.droppedHeaders.Add(uint64(droppedHeaders))
+	var droppedHeaders int
+	f.header, droppedHeaders = f.appendHeader(f.header[:0], r, offset)
+	if len(f.header)+len(r.Value) > f.out.largest {
+		f.config.Counters.dropped.Add(1)
+		return
+	}
+	f.out.commands = appendMessage(f.out.commands, subject, f.header, r.Value)
+	f.out.messages++
+	f.out.droppedHeaders += uint64(droppedHeaders)
+	if len(f.out.commands) >= writeBytes {
+		f.send()
+	}
+}
+
+// send sends what is to go out, and counts it.
+func (f *Fanout) send() {
+	if f.out.messages == 0 {
+		return
+	}
+	if f.config.Publisher.Send(f.out.commands) != nil {
+		f.config.Counters.dropped.Add(f.out.messages)
+	} else {
+		f.config.Counters.published.Add(f.out.messages)
+		f.config.Counters.droppedHeaders.Add(f.out.droppedHeaders)
+	}
+	f.out.messages, f.out.droppedHeaders = 0, 0
+	if f.out.commands = f.out.commands[:0]; cap(f.out.commands) > keptBytes {
+		f.out.commands = nil
+	}
+	if cap(f.header) > keptBytes {
+		f.header = nil
+	}
 }
 
 // subjectOf is the subject of a record: most have that of the one before.
@@ -241,31 +290,4 @@ func (f *Fanout) subjectOf(r *batch.Record) string {
 		f.last, f.subject = string(r.Subject), append(f.subject[:0], r.Subject...)
 	}
 	return f.last
-}
-
-// message is a record as it goes out: value and headers, the key and where it comes from as headers, and no reply subject.
-// Headers that NATS cannot carry are left out, and their number is told.
-func (f *Fanout) message(r *batch.Record, subject string, offset int64) (msg *nats.Msg, droppedHeaders int) {
-	msg = &nats.Msg{Subject: subject, Data: r.Value, Header: nats.Header{}}
-	for i := range r.Headers {
-		h := &r.Headers[i]
-		if !carriable(h) {
-			droppedHeaders++
-			continue
-		}
-		name := string(h.Name)
-		msg.Header[name] = append(msg.Header[name], string(h.Value))
-	}
-	if droppedHeaders > 0 {
-		msg.Header[DroppedHeadersName] = []string{strconv.Itoa(droppedHeaders)}
-	}
-	if r.Key != nil {
-		msg.Header[KeyName] = []string{base64.StdEncoding.EncodeToString(r.Key)}
-	}
-	if r.Tombstone {
-		msg.Header[TombstoneName] = []string{"1"}
-	}
-	origin := Origin{Stream: f.config.Stream, Group: f.config.Group, Partition: f.config.Number, Offset: offset}
-	msg.Header[OriginName] = []string{f.marker.Mark(&origin, f.subject, r.Key, r.Value)}
-	return msg, droppedHeaders
 }

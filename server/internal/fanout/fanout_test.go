@@ -1,7 +1,9 @@
 package fanout_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -30,13 +32,35 @@ type publisher struct {
 	err  error // guarded by mu
 }
 
-func (p *publisher) PublishMsg(msg *nats.Msg) error {
+func (p *publisher) Send(commands []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err == nil {
-		p.msgs <- msg
+	for len(commands) > 0 && p.err == nil {
+		var msg *nats.Msg
+		if msg, commands, p.err = read(commands); p.err == nil {
+			p.msgs <- msg
+		}
 	}
 	return p.err
+}
+
+// MaxPayload is NATS's default.
+func (p *publisher) MaxPayload() int { return 1 << 20 }
+
+// read reads the first of the commands as a NATS server does.
+func read(commands []byte) (msg *nats.Msg, rest []byte, err error) {
+	var header, size int
+	line, rest, _ := bytes.Cut(commands, []byte("\r\n"))
+	msg = &nats.Msg{}
+	if _, err := fmt.Sscanf(string(line), "HPUB %s %d %d", &msg.Subject, &header, &size); err != nil {
+		return nil, nil, fmt.Errorf("%q: %w", line, err)
+	}
+	if string(rest[size:size+2]) != "\r\n" {
+		return nil, nil, fmt.Errorf("%q is followed by %q", line, rest)
+	}
+	msg.Data = rest[header:size]
+	msg.Header, err = nats.DecodeHeadersMsg(rest[:header])
+	return msg, rest[size+2:], err
 }
 
 func (p *publisher) fail(err error) {
@@ -152,10 +176,10 @@ func TestFanout(t *testing.T) {
 	publish(t, p, tombstone)
 	publish(t, p, record("", "", "last"))
 	secret := fanout.SecretOf([32]byte{1})
-	marker := fanout.NewMarker(&secret)
+	marker := fanout.NewMarker(&secret, nil)
 	mark := func(offset int64, subject, key, value string) []string {
 		o := fanout.Origin{Stream: stream, Partition: 2, Offset: offset}
-		return []string{marker.Mark(&o, []byte(subject), []byte(key), []byte(value))}
+		return []string{string(marker.Append(nil, &o, []byte(subject), []byte(key), []byte(value)))}
 	}
 	for _, want := range []*nats.Msg{
 		{Subject: "a.b", Data: []byte("1"), Header: nats.Header{

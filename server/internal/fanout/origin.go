@@ -4,6 +4,7 @@
 package fanout
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -11,7 +12,6 @@ import (
 	"fmt"
 	"hash"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -49,27 +49,33 @@ const macBytes = 16
 // Marker makes markers and knows them again. It is not safe for concurrent use: what a message costs is in great part what it
 // uses again.
 type Marker struct {
-	mac  hash.Hash
-	size [8]byte
-	sum  [sha256.Size]byte
-	text []byte
-	same []byte // the text of the last marker up to its offset
-	last Origin
+	mac   hash.Hash
+	known *Known
+	sum   [sha256.Size]byte
+	text  []byte // what the mac is over, but for the value
+	same  []byte // the text of the last marker up to its offset
+	last  Origin
 }
 
-// NewMarker makes one for a cluster.
-func NewMarker(s *Secret) *Marker { return &Marker{mac: hmac.New(sha256.New, s[:])} }
+// NewMarker makes one for a cluster. Markers with the same Known know each other's without computing them again; nil: they do not.
+func NewMarker(s *Secret, known *Known) *Marker {
+	return &Marker{mac: hmac.New(sha256.New, s[:]), known: known}
+}
 
-// Mark returns the value of the header OriginName: v1 <stream> <group or -> <partition> <offset> <mac>. The mac is over
+// Append appends the value of the header OriginName: v1 <stream> <group or -> <partition> <offset> <mac>. The mac is over
 // those fields, the subject, the key and the value.
-func (m *Marker) Mark(o *Origin, subject, key, value []byte) string {
+func (m *Marker) Append(dst []byte, o *Origin, subject, key, value []byte) []byte {
 	if m.last.Stream != o.Stream || m.last.Group != o.Group || m.last.Partition != o.Partition || m.same == nil {
 		m.last, m.same = *o, o.appendPlace(m.same[:0])
 	}
-	m.text = strconv.AppendInt(append(m.text[:0], m.same...), o.Offset, 10)
-	mac := m.over(m.text, subject, key, value)
-	m.text = base64.RawURLEncoding.AppendEncode(append(m.text, ' '), mac)
-	return string(m.text)
+	at := len(dst)
+	dst = strconv.AppendInt(append(dst, m.same...), o.Offset, 10)
+	mac := m.over(dst[at:], subject, key, value)
+	dst = base64.RawURLEncoding.AppendEncode(append(dst, ' '), mac)
+	if m.known != nil {
+		m.known.add(m.known.sumOf(dst[at:], subject, key, value))
+	}
+	return dst
 }
 
 // appendPlace appends the fields before the offset.
@@ -83,28 +89,23 @@ func (o *Origin) appendPlace(b []byte) []byte {
 
 // Verify says where the message with that marker comes from, and false if the marker is not one that this cluster made for
 // it. It reads no number: which of the cluster's records it is does not matter to anyone.
-func (m *Marker) Verify(marker string, subject, key, value []byte) (o Origin, ok bool) {
-	at := strings.LastIndexByte(marker, ' ')
-	if at < 0 {
+func (m *Marker) Verify(marker, subject, key, value []byte) (o Origin, ok bool) {
+	at := bytes.LastIndexByte(marker, ' ')
+	if at < 0 || !m.made(marker, at, subject, key, value) {
 		return Origin{}, false
 	}
-	m.text = append(m.text[:0], marker[:at]...)
-	mac := m.over(m.text, subject, key, value)
-	said, err := base64.RawURLEncoding.DecodeString(marker[at+1:])
-	if !mutant("fanout-marker-without-mac") && (err != nil || !hmac.Equal(said, mac)) {
+	version, rest, _ := bytes.Cut(marker[:at], space)
+	stream, rest, _ := bytes.Cut(rest, space)
+	group, rest, _ := bytes.Cut(rest, space)
+	if string(version) != "v1" || bytes.Count(rest, space) != 1 { // partition and offset
 		return Origin{}, false
 	}
-	version, rest, _ := strings.Cut(marker[:at], " ")
-	stream, rest, _ := strings.Cut(rest, " ")
-	group, rest, _ := strings.Cut(rest, " ")
-	if version != "v1" || strings.Count(rest, " ") != 1 { // partition and offset
+	var err error
+	if o.Stream, err = uuid.ParseBytes(stream); err != nil {
 		return Origin{}, false
 	}
-	if o.Stream, err = uuid.Parse(stream); err != nil {
-		return Origin{}, false
-	}
-	if group != "-" {
-		name, err := base64.RawURLEncoding.DecodeString(group)
+	if string(group) != "-" {
+		name, err := base64.RawURLEncoding.AppendDecode(nil, group)
 		if err != nil {
 			return Origin{}, false
 		}
@@ -113,13 +114,31 @@ func (m *Marker) Verify(marker string, subject, key, value []byte) (o Origin, ok
 	return o, true
 }
 
+var space = []byte(" ")
+
+// made says whether this cluster made the marker, whose mac comes after at, for that message.
+func (m *Marker) made(marker []byte, at int, subject, key, value []byte) bool {
+	if m.known != nil && m.known.has(m.known.sumOf(marker, subject, key, value)) {
+		return true
+	}
+	var said [sha256.Size]byte
+	mac := marker[at+1:]
+	if base64.RawURLEncoding.DecodedLen(len(mac)) > len(said) {
+		return false
+	}
+	n, err := base64.RawURLEncoding.Decode(said[:], mac)
+	return mutant("fanout-marker-without-mac") || err == nil && hmac.Equal(said[:n], m.over(marker[:at], subject, key, value))
+}
+
 // over is the mac, good until the next call.
 func (m *Marker) over(fields, subject, key, value []byte) []byte {
-	m.mac.Reset()
-	for _, part := range [...][]byte{fields, subject, key, value} {
-		binary.BigEndian.PutUint64(m.size[:], uint64(len(part)))
-		m.mac.Write(m.size[:])
-		m.mac.Write(part)
+	m.text = m.text[:0]
+	for _, part := range [...][]byte{fields, subject, key} {
+		m.text = append(binary.BigEndian.AppendUint64(m.text, uint64(len(part))), part...)
 	}
+	m.text = binary.BigEndian.AppendUint64(m.text, uint64(len(value)))
+	m.mac.Reset()
+	m.mac.Write(m.text)
+	m.mac.Write(value)
 	return m.mac.Sum(m.sum[:0])[:macBytes]
 }

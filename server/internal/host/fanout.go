@@ -26,7 +26,7 @@ func (h *Host) fanOut(r *replica, w *wanted) error {
 	f, err := fanout.Start(fanout.Config{
 		Partition: r.partition, Epoch: r.epoch, Publisher: h.config.Publisher,
 		Secret: fanout.SecretOf(h.config.Metadata.State().Cluster().Secret),
-		Stream: w.stream.ID, Group: w.stream.Config.GetQueueGroup(), Number: w.Number, Subject: subject,
+		Known:  &h.known, Stream: w.stream.ID, Group: w.stream.Config.GetQueueGroup(), Number: w.Number, Subject: subject,
 		Counters: &h.fanned, Logger: h.config.Logger,
 	})
 	if err != nil {

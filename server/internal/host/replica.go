@@ -235,7 +235,7 @@ func (h *Host) target(r *replica, w *wanted, subject string) capture.Target {
 	by, shared := sharingOf(w.stream.Config)
 	return capture.Target{
 		UUID: w.stream.ID, Partition: w.Number, Subjects: []string{subject}, Group: w.stream.Config.GetQueueGroup(),
-		Shared: shared, By: by, Settings: &r.capturing, Secret: fanout.SecretOf(h.config.Metadata.State().Cluster().Secret), Since: r.since,
+		Shared: shared, By: by, Settings: &r.capturing, Secret: fanout.SecretOf(h.config.Metadata.State().Cluster().Secret), Known: &h.known, Since: r.since,
 	}
 }
 
