@@ -1,17 +1,18 @@
 package capture
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // Bounds of what waits to be sent.
 const (
 	maxAnswers     = 1 << 16
 	maxAnswerBytes = 16 << 20
+	// answersAtOnce is about how many bytes of answers go out in one write.
+	answersAtOnce = 64 << 10
 )
 
 // maxAnswerRate is how many answers a second a stream sends, and how many at once after a rest: whoever can publish can
@@ -25,10 +26,16 @@ type answer struct {
 	sent    *atomic.Uint64
 }
 
+// sender is the way to NATS.
+type sender interface {
+	Send(commands []byte) error
+	MaxPayload() int
+}
+
 // outbox sends answers, in a goroutine of its own and in order. It is bounded, and drops the newest: whoever waits for an
 // answer and gets none does not know the outcome, which is true. Nobody waits for it.
 type outbox struct {
-	conn    *nats.Conn
+	to      sender
 	dropped *atomic.Uint64
 	done    chan struct{} // closed when run has ended
 
@@ -39,8 +46,8 @@ type outbox struct {
 	closed bool
 }
 
-func newOutbox(conn *nats.Conn, dropped *atomic.Uint64) *outbox {
-	o := &outbox{conn: conn, dropped: dropped, done: make(chan struct{})}
+func newOutbox(to sender, dropped *atomic.Uint64) *outbox {
+	o := &outbox{to: to, dropped: dropped, done: make(chan struct{})}
 	o.some.L = &o.mu
 	return o
 }
@@ -64,10 +71,10 @@ func (o *outbox) waiting() int {
 	return len(o.queue)
 }
 
-// run sends what was put until close is called. The NATS client gathers what is published one right after the other into
-// few writes.
+// run sends what was put until close is called: what waits together goes out in few writes.
 func (o *outbox) run() {
 	defer close(o.done)
+	var commands []byte
 	for {
 		o.mu.Lock()
 		for len(o.queue) == 0 && !o.closed {
@@ -80,14 +87,44 @@ func (o *outbox) run() {
 		}
 		o.queue, o.bytes = nil, 0
 		o.mu.Unlock()
-		for i := range batch {
-			a := &batch[i]
-			if err := o.conn.Publish(a.subject, a.body); err != nil {
-				o.dropped.Add(1) // NATS is away: nothing is kept for later
-				continue
-			}
-			a.sent.Add(1)
+		for len(batch) > 0 {
+			n := 0
+			n, commands = appendAnswers(commands[:0], batch, o.to.MaxPayload(), o.dropped)
+			o.send(batch[:n], commands)
+			batch = batch[n:]
 		}
+		if cap(commands) > 2*answersAtOnce {
+			commands = nil
+		}
+	}
+}
+
+// appendAnswers appends the commands that publish the first n of the answers, about answersAtOnce bytes of them. Those that are
+// larger than any message that NATS takes are left out, and count as dropped.
+func appendAnswers(dst []byte, answers []answer, largest int, dropped *atomic.Uint64) (n int, commands []byte) {
+	for n < len(answers) && len(dst) < answersAtOnce {
+		a := &answers[n]
+		n++
+		if len(a.body) > largest {
+			a.sent = dropped
+			continue
+		}
+		dst = append(append(dst, "PUB "...), a.subject...)
+		dst = strconv.AppendInt(append(dst, ' '), int64(len(a.body)), 10)
+		dst = append(append(dst, "\r\n"...), a.body...)
+		dst = append(dst, "\r\n"...)
+	}
+	return n, dst
+}
+
+// send sends the commands that the answers became, and counts them. While NATS is away nothing is kept for later.
+func (o *outbox) send(answers []answer, commands []byte) {
+	err := o.to.Send(commands)
+	for i := range answers {
+		if err != nil {
+			answers[i].sent = o.dropped
+		}
+		answers[i].sent.Add(1)
 	}
 }
 

@@ -1,6 +1,8 @@
 package capture
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,6 +29,51 @@ func TestOutboxIsBounded(t *testing.T) {
 	}
 	if n := dropped.Load(); n != 4 {
 		t.Errorf("%d of 20 MiB dropped", n)
+	}
+}
+
+// said keeps what is sent, unless it fails.
+type said struct {
+	commands []string
+	err      error
+}
+
+func (s *said) Send(commands []byte) error {
+	if s.err == nil && len(commands) > 0 {
+		s.commands = append(s.commands, string(commands))
+	}
+	return s.err
+}
+
+func (s *said) MaxPayload() int { return 40 << 10 }
+
+// Answers that wait together go out together, in order. What NATS does not take, and what does not go out, is dropped and counted.
+func TestOutboxSends(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 40<<10)
+	for _, failure := range []error{nil, errAway} {
+		var dropped, acked, nacked atomic.Uint64
+		to := &said{err: failure}
+		o := newOutbox(to, &dropped)
+		for _, body := range []string{"1", "", large, large + "x", large, "2"} {
+			o.put(answer{subject: "a.b", body: []byte(body), sent: &acked})
+		}
+		o.put(answer{subject: "c", body: []byte("3"), sent: &nacked})
+		go o.run()
+		o.close()
+		if failure != nil {
+			if dropped.Load() != 7 || acked.Load()+nacked.Load() != 0 {
+				t.Errorf("%d dropped, %d and %d sent", dropped.Load(), acked.Load(), nacked.Load())
+			}
+			continue
+		}
+		want := []string{
+			"PUB a.b 1\r\n1\r\nPUB a.b 0\r\n\r\nPUB a.b 40960\r\n" + large + "\r\nPUB a.b 40960\r\n" + large + "\r\n",
+			"PUB a.b 1\r\n2\r\nPUB c 1\r\n3\r\n",
+		}
+		if dropped.Load() != 1 || acked.Load() != 5 || nacked.Load() != 1 || !slices.Equal(to.commands, want) {
+			t.Errorf("%d dropped, %d and %d sent, in %d writes", dropped.Load(), acked.Load(), nacked.Load(), len(to.commands))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package capture
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -131,7 +132,7 @@ func (s *Source) begin(ctx context.Context) (err error) {
 		s.ends.Done()
 		return err
 	}
-	s.answers = newOutbox(s.outgoing, &s.counters.acksDropped)
+	s.answers = newOutbox(s, &s.counters.acksDropped)
 	go s.answers.run() // until close waits for it
 	s.dispatcher.running.Go(s.dispatcher.run)
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -199,11 +200,11 @@ func (s *Source) Publish(subject string, payload []byte) error {
 	return s.outgoing.Publish(subject, payload)
 }
 
-// Send sends commands that publish, whole ones: it is how fan-out goes out (protocol.md 2.15). It fails while NATS is away.
+// Send sends commands that publish, whole ones: it is how answers and fan-out go out (protocol.md 2.15). It fails while NATS is away.
 func (s *Source) Send(commands []byte) error {
 	w := s.wire.Load()
-	if w == nil || !s.outgoing.HeadersSupported() {
-		return errAway
+	if w == nil || bytes.HasPrefix(commands, []byte("HPUB")) && !s.outgoing.HeadersSupported() {
+		return errAway // a NATS without headers, which is older than any that is kept up, would end the connection
 	}
 	return w.send(commands)
 }
