@@ -105,11 +105,17 @@ func (r *route) take(msg *message) {
 	}
 }
 
+// keptKeyBytes is the longest key that own decodes, into memory that it keeps. Messages with longer ones take the long way.
+const keptKeyBytes = 1 << 10
+
 // own says that the message was fanned out by the route's stream, or by another of its queue group, and has come back. It finds
 // those whose header is as fan-out writes it; that of others is read first.
 func (r *route) own(msg *message) bool {
 	marker, key, ok := fanout.ClaimOf(msg.header)
 	if !ok {
+		return false
+	}
+	if base64.StdEncoding.DecodedLen(len(key)) > keptKeyBytes {
 		return false
 	}
 	var err error

@@ -52,7 +52,7 @@ type Marker struct {
 	mac   hash.Hash
 	known *Known
 	sum   [sha256.Size]byte
-	text  []byte // what the mac is over, but for the value
+	text  []byte // what the mac is over, but for the value, each part after its length
 	same  []byte // the text of the last marker up to its offset
 	last  Origin
 }
@@ -70,10 +70,12 @@ func (m *Marker) Append(dst []byte, o *Origin, subject, key, value []byte) []byt
 	}
 	at := len(dst)
 	dst = strconv.AppendInt(append(dst, m.same...), o.Offset, 10)
-	mac := m.over(dst[at:], subject, key, value)
-	dst = base64.RawURLEncoding.AppendEncode(append(dst, ' '), mac)
+	m.gather(dst[at:], subject, key, value)
+	dst = append(dst, ' ')
+	at = len(dst)
+	dst = base64.RawURLEncoding.AppendEncode(dst, m.compute(value))
 	if m.known != nil {
-		m.known.add(m.known.sumOf(dst[at:], subject, key, value))
+		m.known.add(m.known.sumOf(m.text, dst[at:], value))
 	}
 	return dst
 }
@@ -118,25 +120,32 @@ var space = []byte(" ")
 
 // made says whether this cluster made the marker, whose mac comes after at, for that message.
 func (m *Marker) made(marker []byte, at int, subject, key, value []byte) bool {
-	if m.known != nil && m.known.has(m.known.sumOf(marker, subject, key, value)) {
+	mac := marker[at+1:]
+	m.gather(marker[:at], subject, key, value)
+	if m.known != nil && m.known.has(m.known.sumOf(m.text, mac, value)) {
 		return true
 	}
 	var said [sha256.Size]byte
-	mac := marker[at+1:]
 	if base64.RawURLEncoding.DecodedLen(len(mac)) > len(said) {
 		return false
 	}
 	n, err := base64.RawURLEncoding.Decode(said[:], mac)
-	return mutant("fanout-marker-without-mac") || err == nil && hmac.Equal(said[:n], m.over(marker[:at], subject, key, value))
+	return mutant("fanout-marker-without-mac") || err == nil && hmac.Equal(said[:n], m.compute(value))
 }
 
-// over is the mac, good until the next call.
-func (m *Marker) over(fields, subject, key, value []byte) []byte {
-	m.text = m.text[:0]
+// gather puts what the mac is over, but for the value, into text.
+func (m *Marker) gather(fields, subject, key, value []byte) {
+	if m.text = m.text[:0]; cap(m.text) > keptBytes {
+		m.text = nil
+	}
 	for _, part := range [...][]byte{fields, subject, key} {
 		m.text = append(binary.BigEndian.AppendUint64(m.text, uint64(len(part))), part...)
 	}
 	m.text = binary.BigEndian.AppendUint64(m.text, uint64(len(value)))
+}
+
+// compute is the mac over text and the value, good until the next call.
+func (m *Marker) compute(value []byte) []byte {
 	m.mac.Reset()
 	m.mac.Write(m.text)
 	m.mac.Write(value)
