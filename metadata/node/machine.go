@@ -29,6 +29,7 @@ const machineIndexBytes = 8
 type replica struct {
 	machine  Machine
 	progress *progress
+	growth   *growth
 	stop     *failStop
 }
 
@@ -41,6 +42,7 @@ var (
 func (r *replica) Apply(entry *raft.Log) any {
 	result := r.machine.Apply(entry.Index, entry.Data)
 	r.progress.reach(entry.Index)
+	r.growth.add(len(entry.Data))
 	return result
 }
 
@@ -49,7 +51,8 @@ func (r *replica) StoreConfiguration(index uint64, _ raft.Configuration) { r.pro
 
 // Snapshot takes the machine's copy.
 func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
-	return &frozen{index: r.progress.index(), state: r.machine.Snapshot()}, nil
+	r.growth.begin()
+	return &frozen{index: r.progress.index(), state: r.machine.Snapshot(), growth: r.growth}, nil
 }
 
 // Restore replaces the machine's state, at the start or by the leader's snapshot. If it fails then this broker cannot
@@ -66,13 +69,15 @@ func (r *replica) Restore(source io.ReadCloser) error {
 		return err
 	}
 	r.progress.reach(binary.BigEndian.Uint64(index[:]))
+	r.growth.begin()
 	return nil
 }
 
 // frozen is a snapshot on its way to the disk.
 type frozen struct {
-	index uint64
-	state io.WriterTo
+	index  uint64
+	state  io.WriterTo
+	growth *growth
 }
 
 // Persist writes it. Raft cancels the sink if it fails.
@@ -80,9 +85,11 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	if _, err := sink.Write(binary.BigEndian.AppendUint64(nil, f.index)); err != nil {
 		return err
 	}
-	if _, err := f.state.WriteTo(sink); err != nil {
+	size, err := f.state.WriteTo(sink)
+	if err != nil {
 		return fmt.Errorf("write the metadata snapshot: %w", err)
 	}
+	f.growth.written(size)
 	return sink.Close()
 }
 

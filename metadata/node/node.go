@@ -73,10 +73,11 @@ type Node struct {
 	transport *transport
 	book      *addressBook
 	progress  *progress
+	growth    *growth
 	stop      *failStop
 
 	changes  chan struct{}  // see LeadershipChanges
-	watching sync.WaitGroup // the goroutine that fills changes
+	watching sync.WaitGroup // the goroutines that fill changes and take snapshots
 
 	mu        sync.Mutex
 	closing   bool           // no calls begin any more
@@ -130,6 +131,7 @@ func open(ctx context.Context, options Options) (*Node, error) {
 		return nil, err
 	}
 	n.id, n.disk = disk.id, disk
+	n.growth = newGrowth(options.Timing.SnapshotBytes, disk.snapshots.newestBytes())
 	logger := raftLogger{out: options.Logger.With("raft_id", n.id)}
 	n.stream = newStream(n.id, options.Listener, options.Dial)
 	n.transport = newTransport(n.id, n.stream, n.book, logger)
@@ -140,6 +142,7 @@ func open(ctx context.Context, options Options) (*Node, error) {
 	}
 	n.book.raft.Store(n.raft)
 	n.watch()
+	n.watching.Go(n.keepShort)
 	if err := n.standIfAlone(options.Timing); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -150,7 +153,7 @@ func open(ctx context.Context, options Options) (*Node, error) {
 
 // start starts raft on a goroutine of its own, for the stores to end if they fail (see [failStop]), and waits for it.
 func (n *Node) start(config *raft.Config, options Options) error {
-	replica := &replica{machine: options.Machine, progress: n.progress, stop: n.stop}
+	replica := &replica{machine: options.Machine, progress: n.progress, growth: n.growth, stop: n.stop}
 	err := errors.New("raft did not start")
 	started := make(chan struct{})
 	go func() {

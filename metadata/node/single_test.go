@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,6 +82,44 @@ func TestReopenFromSnapshotAndLog(t *testing.T) {
 		t.Errorf("the snapshot brought it to %d only", n.Applied())
 	}
 	n.waitApplied(t, last.Index)
+	sameCommands(t, n, want...)
+}
+
+// Few commands that are large are not applied again at each start: a snapshot is due when they have as many bytes as the last one.
+func TestSnapshotByBytes(t *testing.T) {
+	timing := Timing{SnapshotCheck: time.Hour, SnapshotBytes: 1000}
+	n := openNode(t, Options{Bootstrap: true, Timing: timing})
+	n.waitLeading(t)
+	var want []string
+	propose := func(bytes int) {
+		t.Helper()
+		want = append(want, strings.Repeat("x", bytes))
+		n.propose(t, want[len(want)-1])
+	}
+	newest := func() uint64 {
+		t.Helper()
+		metas, err := n.disk.snapshots.List()
+		if err != nil || len(metas) == 0 {
+			return 0
+		}
+		return metas[0].Index
+	}
+	propose(999)
+	propose(1)
+	eventually(t, "a snapshot of 1000 bytes", func() bool { return newest() == n.Applied() })
+	first := newest()
+	propose(800) // less than the snapshot has, which has names and quotes besides
+	n = n.reopen(t)
+	n.waitLeading(t)
+	if n.Applied() < first {
+		t.Errorf("the snapshot brought it to %d, not %d", n.Applied(), first)
+	}
+	propose(100)
+	if got := n.growth.since.Load(); got != 900 || newest() != first {
+		t.Errorf("%d bytes since the snapshot at %d", got, newest())
+	}
+	propose(400) // with what was applied again at the start
+	eventually(t, "another snapshot", func() bool { return newest() == n.Applied() })
 	sameCommands(t, n, want...)
 }
 

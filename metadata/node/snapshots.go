@@ -96,6 +96,14 @@ func (s *snapshotStore) newest() *snapshotFooter {
 	return s.known[0]
 }
 
+// newestBytes is the size of the newest snapshot's state, 0 if there is none.
+func (s *snapshotStore) newestBytes() int64 {
+	if newest := s.newest(); newest != nil {
+		return newest.Size
+	}
+	return 0
+}
+
 // Create begins a snapshot of the state up to an index.
 func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, _ raft.Transport,

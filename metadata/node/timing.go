@@ -19,6 +19,8 @@ type Timing struct {
 	SnapshotCheck time.Duration
 	// SnapshotEntries is by how many entries it must have grown; default 4096.
 	SnapshotEntries uint64
+	// SnapshotBytes is how many bytes of commands a start may have to apply, if the newest snapshot has no more; default 256 KiB.
+	SnapshotBytes int64
 	// TrailingEntries is how many entries are kept behind a snapshot, for followers that are not far behind; default
 	// 2048. A follower further behind is sent the snapshot.
 	TrailingEntries uint64
@@ -29,11 +31,12 @@ func (t Timing) withDefaults() Timing {
 	t.Commit = orDefault(t.Commit, 20*time.Millisecond)
 	t.SnapshotCheck = orDefault(t.SnapshotCheck, 30*time.Second)
 	t.SnapshotEntries = orDefault(t.SnapshotEntries, 4096)
+	t.SnapshotBytes = orDefault(t.SnapshotBytes, 256<<10)
 	t.TrailingEntries = orDefault(t.TrailingEntries, 2048)
 	return t
 }
 
-func orDefault[T time.Duration | uint64](value, otherwise T) T {
+func orDefault[T time.Duration | uint64 | int64](value, otherwise T) T {
 	if value == 0 {
 		return otherwise
 	}
