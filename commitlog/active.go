@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/trestlehq/trestle/commitlog/vfs"
 	"github.com/trestlehq/trestle/proto/batch"
 )
 
@@ -15,7 +16,7 @@ type activeSegment struct {
 	*segment
 	file    *handle // nil while the segment rests, and then index.file is nil, too
 	index   indexWriter
-	users   int // the log itself, and a Sync that is under way; the files are released with the last, or when the log rests
+	users   int // the log itself, and each round that is under way; the files are released with the last, or when the log rests
 	created int64
 	written int64 // bytes of header and batches, all in the file
 	// allocated is where the space ends that was allocated ahead; the file is that long if it is beyond written.
@@ -24,7 +25,10 @@ type activeSegment struct {
 	digest    uint32
 	key       *dataKey // nil: not read yet, or the log has no master key
 
-	dirtyDir bool // the file's name is not durable yet; guarded by Log.syncing
+	lent bool     // a round syncs through file
+	side vfs.File // for a round beside that; nil: not open
+
+	dirtyDir bool // the file's name is not durable yet
 }
 
 // beginSegment makes the file of the segment that begins at the end of the log. Nothing is durable yet. It is of
@@ -85,7 +89,7 @@ func (a *activeSegment) due(l *Log, n int64, now int64) bool {
 	return a.written+n > l.opts.SegmentBytes || now-a.created >= int64(l.opts.SegmentAge/time.Nanosecond)
 }
 
-// sync makes the contents of the segment and its name durable. The caller holds l.syncing.
+// sync makes the contents of the segment and its name durable. The caller holds l.syncing alone.
 func (a *activeSegment) sync(l *Log) error {
 	if mutant("commitlog-sync-without-fsync") {
 		return nil
@@ -170,7 +174,10 @@ func (l *Log) letGo(a *activeSegment) error {
 		return nil
 	}
 	err := errors.Join(l.files.release(a.index.file), l.files.release(a.file))
-	a.file, a.index.file = nil, nil
+	if a.side != nil {
+		err = errors.Join(err, a.side.Close())
+	}
+	a.file, a.index.file, a.side = nil, nil, nil
 	return err
 }
 

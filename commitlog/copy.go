@@ -31,7 +31,8 @@ func (l *Log) Copy(run []byte, compacted uint64) (Appended, error) {
 		return Appended{}, err
 	}
 	defer l.writing.Unlock()
-	if err := l.fitGeneration(headers[0].Seq < compacted, last.Time); err != nil {
+	holes := headers[0].Seq < compacted || headers[0].Seq > l.End().Seq && !mutant("commitlog-hole-unmarked")
+	if err := l.fitGeneration(holes, last.Time); err != nil {
 		return Appended{}, fullOr(err)
 	}
 	if err := l.wake(l.active); err != nil {
@@ -94,16 +95,16 @@ func (r *appendRun) copy(h batch.Header, compacted uint64) error {
 	return nil
 }
 
-// fitGeneration sees that what another replica may have rewritten goes to a segment of generation 1, as if it had been
-// rewritten here, and what comes after it to one of generation 0. The caller holds l.writing.
-func (l *Log) fitGeneration(rewritten bool, now int64) error {
+// fitGeneration sees that what another replica may have rewritten, or has removed batches before, goes to a segment of
+// generation 1, as if it had been rewritten here, and what comes after it to one of generation 0. The caller holds l.writing.
+func (l *Log) fitGeneration(holes bool, now int64) error {
 	a := l.active
 	switch empty := a.end == a.base; {
-	case rewritten && a.generation == 0 && empty:
+	case holes && a.generation == 0 && empty:
 		return l.replaceEmpty(now)
-	case rewritten && a.generation == 0:
+	case holes && a.generation == 0:
 		return l.rollTo(now, 1)
-	case !rewritten && a.generation > 0 && !empty:
+	case !holes && a.generation > 0 && !empty:
 		return l.rollTo(now, 0)
 	}
 	return nil

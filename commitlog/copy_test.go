@@ -197,49 +197,57 @@ func TestCopyAcrossWhatWasCompactedAway(t *testing.T) {
 // A crash after any operation leaves a prefix of what was copied, and all that was synced.
 func TestCopyCrashes(t *testing.T) {
 	t.Parallel()
-	leader, _ := compactedLeader(t)
-	want := leader.read()
+	compacted, _ := compactedLeader(t)
+	crashed, _ := leaderBehindACrash(t)
 	for _, keep := range []vfs.Keep{vfs.KeepRandom, vfs.KeepNone, vfs.KeepAll} {
-		for crashAt := 1; ; crashAt++ {
-			follower := newKit(t, withMarks(300))
-			var after *vfs.Mem
-			operations := 0
-			follower.mem.OnOp(func(vfs.Op) error {
-				if operations++; operations == crashAt {
-					after = follower.mem.CrashClone(keep)
-				}
-				return nil
-			})
-			durable := commitlog.Origin
-			for follower.log.End().Before(leader.log.End()) && after == nil {
-				if _, err := follower.log.Copy(runFrom(t, leader.log, follower.log.End(), 300), leader.log.Compacted()); err != nil {
-					t.Fatal(err)
-				}
-				if after == nil {
-					follower.commit()
-				}
-				if after == nil {
-					durable = follower.log.Durable()
-				}
-			}
-			if after == nil {
-				break
-			}
-			follower.mem, follower.fs = after, after
-			follower.open()
-			if follower.log.End().Before(durable) {
-				t.Fatalf("crash at %d: the log ends at %v, %v was durable", crashAt, follower.log.End(), durable)
-			}
-			got := follower.read()
-			if diff := cmp.Diff(want[:len(got)], got, cmpopts.EquateEmpty()); diff != "" {
-				t.Fatalf("crash at %d: %s", crashAt, diff)
-			}
-			follow(t, follower.log, leader.log, 300)
-			if diff := cmp.Diff(want, follower.read()); diff != "" {
-				t.Fatalf("crash at %d, caught up: %s", crashAt, diff)
+		for _, leader := range []*logKit{compacted, crashed} {
+			for crashAt := 1; copyAndCrash(t, leader, crashAt, keep); {
+				crashAt++
 			}
 		}
 	}
+}
+
+// copyAndCrash copies a log, crashes after so many operations and copies the rest; false: it was copied before that.
+func copyAndCrash(t *testing.T, leader *logKit, crashAt int, keep vfs.Keep) bool {
+	follower := newKit(t, withMarks(300))
+	var after *vfs.Mem
+	operations := 0
+	follower.mem.OnOp(func(vfs.Op) error {
+		if operations++; operations == crashAt {
+			after = follower.mem.CrashClone(keep)
+		}
+		return nil
+	})
+	durable := commitlog.Origin
+	for follower.log.End().Before(leader.log.End()) && after == nil {
+		if _, err := follower.log.Copy(runFrom(t, leader.log, follower.log.End(), 300), leader.log.Compacted()); err != nil {
+			t.Fatal(err)
+		}
+		if after == nil {
+			follower.commit()
+		}
+		if after == nil {
+			durable = follower.log.Durable()
+		}
+	}
+	if after == nil {
+		return false
+	}
+	follower.mem, follower.fs = after, after
+	follower.open()
+	if follower.log.End().Before(durable) {
+		t.Fatalf("crash at %d: the log ends at %v, %v was durable", crashAt, follower.log.End(), durable)
+	}
+	want, got := leader.read(), follower.read()
+	if diff := cmp.Diff(want[:len(got)], got, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("crash at %d: %s", crashAt, diff)
+	}
+	follow(t, follower.log, leader.log, 300)
+	if diff := cmp.Diff(want, follower.read()); diff != "" {
+		t.Fatalf("crash at %d, caught up: %s", crashAt, diff)
+	}
+	return true
 }
 
 // Rule R10: the history of epochs is what the batches say, after any appends and truncations.

@@ -60,8 +60,10 @@ type Log struct {
 	keys    *keyring       // nil: there is no master key
 	sealed  []byte         // where the batches of an append are encrypted; guarded by writing
 
-	// syncing is held, I/O included, by whoever makes something durable.
-	syncing sync.Mutex
+	// syncing is held, I/O included, by whoever makes something durable: shared by rounds, else alone.
+	syncing sync.RWMutex
+	lanes   chan struct{} // holds a token for each Sync that is under way
+	round   *syncRound    // the last that was begun, unless it is over; guarded by writing
 
 	// dropping is held, I/O included, by whoever takes segments out of the log: retention, compaction, truncation. It comes
 	// before the others.
@@ -141,94 +143,6 @@ func (l *Log) LastEpoch() (epoch uint64, appended int64) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	return l.last.epoch, l.last.time
-}
-
-// Sync makes durable what was appended before the call, and returns the durable end. Appends go on meanwhile. A
-// failure is final: what was appended since the last good Sync may or may not be on disk, and nothing may be built on
-// it.
-func (l *Log) Sync() (Position, error) {
-	l.syncing.Lock()
-	defer l.syncing.Unlock()
-	l.writing.Lock()
-	active := l.active
-	var mark Mark
-	if active != nil {
-		active.users++
-		mark = l.markHere()
-	}
-	l.mu.Lock()
-	durable, err := l.durable, l.usableLocked()
-	l.mu.Unlock()
-	l.writing.Unlock()
-	if active == nil {
-		return durable, err
-	}
-	appended := mark.Durable != durable
-	if err == nil && appended {
-		err = active.sync(l)
-	}
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	if closing := l.leave(active); closing != nil && err == nil {
-		err = closing
-	}
-	if err != nil {
-		return durable, l.syncFailed(fmt.Errorf("syncing %s: %w", l.dir, err))
-	}
-	if !appended { // the segment may be new, and its header not durable
-		return mark.Durable, nil
-	}
-	l.advanceDurable(mark)
-	if l.active == active && active.end == mark.Durable {
-		err = l.rest(active)
-	}
-	return mark.Durable, err
-}
-
-// markHere is the mark of the log as it is, once that is durable. The caller holds l.writing.
-func (l *Log) markHere() Mark {
-	a := l.active
-	return Mark{
-		Durable: a.end, Segment: a.base, FilePosition: a.written,
-		generation: a.generation, last: l.last, records: a.records, digest: a.digest,
-	}
-}
-
-// advanceDurable moves the durable end up to the mark. The caller holds l.syncing, so it never goes back.
-func (l *Log) advanceDurable(m Mark) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.durable, l.mark = m.Durable, m
-	l.putMarkLocked()
-}
-
-// putMarkLocked hands the newest mark to whoever makes it durable some time later.
-func (l *Log) putMarkLocked() {
-	if l.opts.Marks == nil {
-		return
-	}
-	m := l.mark
-	m.LogName, m.Committed, m.Start = LogName{l.opts.Partition, l.opts.LogID}, l.committed, l.start
-	m.Compacted = l.compacted
-	l.opts.Marks.Put(m)
-}
-
-// syncFailed ends the log after a failed sync, and tries to leave word that what lies above the last good one is not to be
-// believed, whatever the page cache shows of it.
-func (l *Log) syncFailed(err error) error {
-	l.mu.Lock()
-	first := l.fault == nil
-	l.mark.Suspect = true
-	l.putMarkLocked()
-	l.mu.Unlock()
-	if mutant("commitlog-failed-sync-retried") {
-		return err
-	}
-	err = l.fail(err)
-	if first && l.opts.Marks != nil {
-		err = errors.Join(err, l.opts.Marks.Flush())
-	}
-	return err
 }
 
 // SetReadOnly makes appends fail with ErrReadOnly, or succeed again. Deleting and compacting go on.

@@ -53,7 +53,7 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 	if opts.Base == (Position{}) {
 		opts.Base = Origin
 	}
-	l := &Log{dir: dir, opts: opts, files: opts.Files, tag: partitionTag(&opts)}
+	l := &Log{dir: dir, opts: opts, files: opts.Files, tag: partitionTag(&opts), lanes: make(chan struct{}, syncLanes)}
 	var report Report
 	var err error
 	if l.keys, err = newKeyring(dir, &opts); err != nil {

@@ -114,6 +114,7 @@ type Partition struct {
 	syncDue  bool       // something was appended since it was last started
 	synced   time.Time  // when a sync began last
 	unsynced unsynced
+	rounds   rounds
 	closed   bool
 	fault    error // why nothing is accepted any more
 	full     error // why what is queued cannot be appended for now

@@ -81,6 +81,7 @@ func (p *Partition) Configure(s Settings) {
 	close(p.changed)
 	p.changed = make(chan struct{})
 	if s.Sync != SyncNone && !p.closed && p.fault == nil && p.log.Durable().Before(p.log.End()) {
+		p.syncDue = true
 		p.startSyncLocked()
 	}
 	p.mu.Unlock()

@@ -2,6 +2,8 @@ package partition
 
 import (
 	"time"
+
+	"github.com/trestlehq/trestle/commitlog"
 )
 
 // roundsEvery is how often a log is synced for which nobody waits, while more comes all the time.
@@ -9,21 +11,25 @@ const roundsEvery = 5 * time.Millisecond
 
 // startSyncLocked sees that a goroutine makes durable what was appended.
 func (p *Partition) startSyncLocked() {
-	p.syncDue = false
-	if p.syncing {
-		return
+	if sync := p.syncDueLocked(); sync != nil {
+		p.tasks.Go(sync)
 	}
-	p.syncing = true
-	p.tasks.Go(p.sync)
 }
 
-// syncHereLocked says whether the calling goroutine, which has nothing more to write, is to call sync: what is alone on its
-// way to the disk then waits for one goroutine less.
-func (p *Partition) syncHereLocked() bool {
-	here := p.syncDue && !p.syncing
+// syncDueLocked returns what is to be called to make durable what was appended, by a goroutine that has nothing else to do; nil:
+// somebody sees to it, or nothing is due. A writer that has nothing more to write calls it: what is alone on its way to the disk
+// then waits for one goroutine less.
+func (p *Partition) syncDueLocked() func() {
+	due := p.syncDue
 	p.syncDue = false
-	p.syncing = p.syncing || here
-	return here
+	switch {
+	case !due:
+		return nil
+	case p.syncing:
+		return p.roundBesideLocked()
+	}
+	p.syncing = true
+	return p.sync
 }
 
 // sync makes durable what was appended, until nothing is left to do.
@@ -32,25 +38,61 @@ func (p *Partition) sync() {
 	}
 }
 
-// syncOnce makes durable what was appended, commits it and answers those who wait. It is false, and nobody syncs any more, if
-// that was all.
+// besideBytes is how much is waited for, at least, if it is not to wait for the round that is under way. Where less comes, it
+// gathers: each round costs the disk about the same.
+const besideBytes = 32 << 10
+
+// rounds are the syncs of a log that are under way: one, and while much is waited for another beside it. So one batch is
+// written to the disk while the disk flushes the one before, and publishers who have sent one group of messages wait for one sync,
+// not for the rest of another as well. Guarded by Partition.mu.
+type rounds struct {
+	underWay int
+	begun    commitlog.Position // what the last one makes durable, at least
+	since    int                // bytes appended since then
+}
+
+func (r *rounds) begin(end commitlog.Position) {
+	r.underWay, r.begun, r.since = r.underWay+1, end, 0
+}
+
+// roundBesideLocked begins a round beside the one that is under way and returns what carries it out; nil: what was appended waits.
+func (p *Partition) roundBesideLocked() func() {
+	if p.rounds.underWay != 1 || p.rounds.since < besideBytes || p.unsynced.awaited.IsZero() || p.settings.Sync != SyncAck ||
+		!p.config.Turns.take() {
+		return nil
+	}
+	p.unsynced = unsynced{}
+	p.rounds.begin(p.log.End())
+	return p.round
+}
+
+// round makes durable what was appended, commits it and answers those who wait. The caller has begun it and has taken a turn.
+func (p *Partition) round() {
+	_, err := p.log.Sync()
+	p.config.Turns.give()
+	p.mu.Lock()
+	p.rounds.underWay--
+	p.mu.Unlock()
+	if err != nil {
+		p.failed(err)
+		return
+	}
+	p.advance()
+}
+
+// syncOnce carries out a round. It is false, and nobody syncs any more but for a round beside this one, if nothing else is to be
+// made durable.
 func (p *Partition) syncOnce() (more bool) {
 	p.awaitInterval()
 	p.shareRound()
 	p.takeTurn()
-	durable, err := p.log.Sync()
-	p.config.Turns.give()
-	if err != nil {
-		p.mu.Lock()
-		p.syncing = false
-		p.mu.Unlock()
-		p.failed(err)
-		return false
-	}
-	p.advance()
+	p.mu.Lock()
+	p.rounds.begin(p.log.End())
+	p.mu.Unlock()
+	p.round()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	more = p.log.End() != durable && p.settings.Sync != SyncNone
+	more = p.fault == nil && p.log.End() != p.rounds.begun && p.settings.Sync != SyncNone
 	if !more {
 		p.syncing, p.unsynced = false, unsynced{}
 		p.restedLocked()
@@ -107,13 +149,12 @@ func (p *Partition) advance() {
 	p.mu.Lock()
 	mode := p.settings.Sync
 	p.mu.Unlock()
-	durable := p.log.Durable()
-	safe := durable
-	if mode != SyncAck {
-		safe = p.log.End()
+	safe := p.log.End()
+	if mode == SyncAck {
+		safe = p.log.Durable()
 	}
 	p.log.Commit(safe)
-	committed := p.log.Committed()
+	committed, durable := p.log.Committed(), p.log.Durable()
 	p.memory.committed(committed.Seq - 1)
 	p.mu.Lock()
 	p.gaps.Committed(committed.Seq)

@@ -1,10 +1,14 @@
 package partition_test
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/trestlehq/trestle/commitlog/vfs"
+	"github.com/trestlehq/trestle/proto/batch"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
 
@@ -103,4 +107,81 @@ func TestSyncBecomesAck(t *testing.T) {
 		t.Errorf("ack %+v", ack)
 	}
 	r.close(t)
+}
+
+// Much that is waited for is synced beside the round that is under way, unless another is already or the turns of the folder are
+// taken; little gathers, and so does what nobody waits for.
+func TestRoundBeside(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 40<<10)
+	for name, test := range map[string]struct {
+		turns    int
+		second   string
+		captured bool  // nobody waits for the second
+		underWay int64 // after the second
+		rounds   int64 // in the end
+	}{
+		"much":                    {32, large, false, 2, 3},
+		"little":                  {32, "x", false, 1, 2},
+		"that nobody waits for":   {32, large, true, 1, 2},
+		"with no turn for it":     {1, large, false, 1, 2},
+		"with another turn taken": {2, large, false, 2, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSetup(1)
+				r := s.lead(t, func(c *partition.Config) { c.Turns = partition.NewTurns(test.turns) })
+				hold := make(chan struct{})
+				var rounds, acked atomic.Int64
+				remove := s.disk.OnOp(func(op vfs.Op) error {
+					if op.Kind == vfs.OpSyncData {
+						rounds.Add(1)
+						<-hold
+					}
+					return nil
+				})
+				started := int64(0)
+				start := func(value string) {
+					t.Helper()
+					if err := r.Start(records(value), func(ack partition.Ack, err error) {
+						if err != nil || !ack.Durable {
+							t.Errorf("%+v, %v", ack, err)
+						}
+						acked.Add(1)
+					}); err != nil {
+						t.Fatal(err)
+					}
+					started++
+					synctest.Wait()
+				}
+				start(large)
+				if test.captured {
+					if err := r.CaptureWith(&batch.Record{Value: []byte(test.second)}, partition.Captured{}); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+				} else {
+					start(test.second)
+				}
+				if rounds.Load() != test.underWay {
+					t.Errorf("%d rounds are under way, want %d", rounds.Load(), test.underWay)
+				}
+				if test.underWay == 2 || test.turns == 1 {
+					start(large)
+				}
+				if rounds.Load() != test.underWay {
+					t.Errorf("then %d rounds are under way, want %d", rounds.Load(), test.underWay)
+				}
+				close(hold)
+				<-time.After(time.Second) // of the bubble: what nobody waits for is synced later
+				synctest.Wait()
+				if rounds.Load() != test.rounds || acked.Load() != started || r.State().DurableOffset != r.State().NextOffset {
+					t.Errorf("%d rounds, want %d; %d of %d acked; %+v", rounds.Load(), test.rounds, acked.Load(), started, r.State())
+				}
+				remove()
+				r.close(t)
+			})
+		})
+	}
 }

@@ -47,6 +47,20 @@ func (t *Turns) ask(due time.Time) *turn {
 	return one
 }
 
+// take takes a turn if one is free and nobody waits for it.
+func (t *Turns) take() bool {
+	if t == nil {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.free == 0 || len(t.waiting) > 0 {
+		return false
+	}
+	t.free--
+	return true
+}
+
 // hurry makes a turn due earlier, if it has not come yet.
 func (t *Turns) hurry(one *turn, due time.Time) {
 	if t == nil {

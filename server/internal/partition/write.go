@@ -14,10 +14,10 @@ func (p *Partition) write() {
 	for p.writeOnce() {
 	}
 	p.mu.Lock()
-	syncs := p.syncHereLocked()
+	sync := p.syncDueLocked()
 	p.mu.Unlock()
-	if syncs {
-		p.sync()
+	if sync != nil {
+		sync()
 	}
 }
 
@@ -41,9 +41,7 @@ func (p *Partition) writeHere() {
 	}
 	p.writing = false
 	p.restedLocked()
-	if p.syncDue {
-		p.startSyncLocked()
-	}
+	p.startSyncLocked()
 }
 
 // writeOnce appends what is queued now. It is false, and nobody writes any more, if nothing is.
@@ -62,9 +60,7 @@ func (p *Partition) writeOnce() bool {
 		p.mu.Unlock()
 		return false
 	}
-	if p.syncDue {
-		p.startSyncLocked() // beside what is written now
-	}
+	p.startSyncLocked() // beside what is written now
 	p.mu.Unlock()
 	p.giveCopies(asked)
 	if !w.empty() {
@@ -142,6 +138,7 @@ func (p *Partition) appended(w *work, pl *plan) {
 	p.queue.done(w.publications, w.captured)
 	if size > 0 && p.settings.Sync != SyncNone {
 		p.unsynced.add(p.config.Turns, awaited)
+		p.rounds.since += size
 		p.syncDue = true // see write
 	}
 	p.mu.Unlock()

@@ -24,10 +24,10 @@ var (
 const (
 	// readersEach share a connection.
 	readersEach = 10
-	// deafMemory is what a deaf reader may cost: gRPC has taken one response of 1 MiB, the next one waits for it to be sent, and the
-	// heap may be twice what is in use.
-	deafMemory = 2*2<<20 + 1<<20
-	// readBytes is the size of a message, and readMessages how many there are: more than a reader is sent ahead.
+	// deafMemory is what a deaf reader may cost: gRPC has taken one response of 1 MiB, the next one waits for it to be sent, the
+	// heap grows to twice what is in use, and as much again was used before and not given back yet.
+	deafMemory = 4 * 2 << 20
+	// readBytes is the size of a message, and readMessages how many there are: twice what the memory above could hold.
 	readBytes, readMessages = 8 << 10, 2000
 	// publishedBeside is how many messages are published, one after the other, beside readers.
 	publishedBeside = 300

@@ -1,0 +1,289 @@
+package commitlog_test
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/trestlehq/trestle/commitlog"
+	"github.com/trestlehq/trestle/commitlog/vfs"
+)
+
+// asking is a file system whose segments are synced when somebody has said what becomes of it.
+type asking struct {
+	vfs.FS
+	syncs chan *askedSync
+	open  int   // files of segments
+	full  error // of opening one again
+}
+
+// askedSync is a sync that waits for an answer.
+type askedSync struct {
+	file   *askingFile
+	answer chan error
+}
+
+func (s *asking) Create(name string) (vfs.File, error) {
+	file, err := s.FS.Create(name)
+	return s.asking(name, file, err)
+}
+
+func (s *asking) OpenReadWrite(name string) (vfs.File, error) {
+	if s.full != nil {
+		return nil, s.full
+	}
+	file, err := s.FS.OpenReadWrite(name)
+	return s.asking(name, file, err)
+}
+
+func (s *asking) asking(name string, file vfs.File, err error) (vfs.File, error) {
+	if err != nil || !strings.HasSuffix(name, ".seg") {
+		return file, err
+	}
+	s.open++
+	return &askingFile{File: file, of: s}, nil
+}
+
+type askingFile struct {
+	vfs.File
+	of *asking
+}
+
+func (f *askingFile) SyncData() error {
+	one := &askedSync{file: f, answer: make(chan error)}
+	f.of.syncs <- one
+	return errors.Join(<-one.answer, f.File.SyncData())
+}
+
+func (f *askingFile) Close() error {
+	f.of.open--
+	return f.File.Close()
+}
+
+// rounds is a log with syncs of which a test says how they end.
+type rounds struct {
+	*logKit
+	disk *asking
+}
+
+func newRounds(t *testing.T) *rounds {
+	t.Helper()
+	r := &rounds{}
+	r.logKit = newKit(t, func(k *logKit) {
+		r.disk = &asking{FS: k.mem, syncs: make(chan *askedSync)}
+		k.fs = r.disk
+	})
+	return r
+}
+
+// begin appends, unless nothing is, and begins a round; asked is nil if it does not come to a sync.
+func (r *rounds) begin(records int) (asked *askedSync, ended <-chan error) {
+	r.Helper()
+	if records > 0 {
+		r.append(1, numbered(r.log.End().Offset, records)...)
+	}
+	end := make(chan error, 1)
+	go func() {
+		_, err := r.log.Sync()
+		end <- err
+	}()
+	synctest.Wait()
+	select {
+	case asked = <-r.disk.syncs:
+	default:
+	}
+	return asked, end
+}
+
+// say ends a sync, and waits until that has led to whatever it leads to.
+func (r *rounds) say(one *askedSync, err error) {
+	one.answer <- err
+	synctest.Wait()
+}
+
+func (r *rounds) wantDurable(offset int64) {
+	r.Helper()
+	if got := r.log.Durable().Offset; got != offset {
+		r.Errorf("durable up to %d, want %d", got, offset)
+	}
+}
+
+func over(ended <-chan error) (is bool, err error) {
+	select {
+	case err := <-ended:
+		return true, err
+	default:
+		return false, nil
+	}
+}
+
+// Two rounds overlap, each with an open file of its own, and end in their order whichever is through first. A third waits; what a round
+// covers that is under way is not synced again; and nothing stays open in the end.
+func TestRoundsOverlap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRounds(t)
+		first, firstEnds := r.begin(5)
+		second, secondEnds := r.begin(5)
+		if second == nil {
+			t.Fatal("the second round waits for the first")
+		}
+		if first.file == second.file {
+			t.Error("both sync through one open file: the system tells it once of what it could not write")
+		}
+		third, thirdEnds := r.begin(0)
+		if third != nil {
+			t.Error("what is under way is synced again")
+		}
+		r.say(second, nil)
+		r.wantDurable(0)
+		if is, _ := over(secondEnds); is {
+			t.Error("the second round ends before the first")
+		}
+		r.say(first, nil)
+		r.wantDurable(10)
+		for name, ended := range map[string]<-chan error{"first": firstEnds, "second": secondEnds, "third": thirdEnds} {
+			if is, err := over(ended); err != nil || !is {
+				t.Errorf("the %s: %v, over: %v", name, err, is)
+			}
+		}
+		if r.disk.open != 1 { // in the cache of descriptors
+			t.Errorf("%d files are open", r.disk.open)
+		}
+		for range 3 { // again, on the same segment
+			before, beforeEnds := r.begin(1)
+			beside, besideEnds := r.begin(1)
+			last, lastEnds := r.begin(1)
+			if last != nil {
+				t.Fatal("three rounds overlap")
+			}
+			r.say(before, nil)
+			if last = <-r.disk.syncs; last.file == beside.file {
+				t.Error("two rounds share an open file")
+			}
+			r.say(beside, nil)
+			r.say(last, nil)
+			if err := errors.Join(<-beforeEnds, <-besideEnds, <-lastEnds); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.wantDurable(19)
+		r.close()
+		if r.disk.open != 0 {
+			t.Errorf("%d files are open when all is closed", r.disk.open)
+		}
+	})
+}
+
+// A round that fails fails those that began after it, whatever their own sync says, and leaves alone those before it.
+func TestRoundsFail(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		first, second error
+		secondFirst   bool
+		durable       int64
+	}{
+		"the first, first":   {errDisk, nil, false, 0},
+		"the first, then":    {errDisk, nil, true, 0},
+		"the second, first":  {nil, errDisk, true, 5},
+		"the second, then":   {nil, errDisk, false, 5},
+		"both, second first": {errDisk, errDisk, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRounds(t)
+				first, firstEnds := r.begin(5)
+				second, secondEnds := r.begin(5)
+				if test.secondFirst {
+					r.say(second, test.second)
+					r.say(first, test.first)
+				} else {
+					r.say(first, test.first)
+					r.say(second, test.second)
+				}
+				r.wantDurable(test.durable)
+				if err := <-firstEnds; errors.Is(err, commitlog.ErrFault) != (test.first != nil) {
+					t.Errorf("the first: %v", err)
+				}
+				if err := <-secondEnds; !errors.Is(err, commitlog.ErrFault) {
+					t.Errorf("the second: %v", err)
+				}
+				if _, err := r.log.Sync(); !errors.Is(err, commitlog.ErrFault) {
+					t.Errorf("another: %v", err)
+				}
+			})
+		})
+	}
+}
+
+var errDisk = syscall.EIO
+
+// Without a descriptor to spare a round waits for the one before.
+func TestRoundsWithoutDescriptor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRounds(t)
+		r.disk.full = syscall.EMFILE
+		first, firstEnds := r.begin(5)
+		second, secondEnds := r.begin(5)
+		if second != nil {
+			t.Error("a file was opened")
+		}
+		r.say(first, nil)
+		r.say(<-r.disk.syncs, nil)
+		if err := errors.Join(<-firstEnds, <-secondEnds); err != nil {
+			t.Error(err)
+		}
+		r.wantDurable(10)
+	})
+}
+
+// A segment is sealed when the rounds are over that sync it.
+func TestRoundsAndSealing(t *testing.T) {
+	t.Parallel()
+	r := newRounds(t)
+	r.close()
+	r.opts.SegmentBytes = 600
+	r.open()
+	ends := make(chan error, 3)
+	begin := func() *askedSync {
+		go func() {
+			_, err := r.log.Sync()
+			ends <- err
+		}()
+		return <-r.disk.syncs
+	}
+	r.append(1, numbered(0, 5)...)
+	first := begin()
+	r.append(1, numbered(5, 5)...)
+	second := begin()
+	appended := make(chan struct{})
+	go func() {
+		defer close(appended)
+		r.append(1, numbered(10, 20)...) // begins a segment
+	}()
+	second.answer <- nil
+	select {
+	case <-r.disk.syncs:
+		t.Error("the segment is sealed beside a round")
+	case <-appended:
+		t.Error("no segment was begun")
+	default:
+	}
+	first.answer <- nil
+	sealing := <-r.disk.syncs
+	r.wantDurable(10)
+	sealing.answer <- nil
+	<-appended
+	begin().answer <- nil
+	for range cap(ends) {
+		if err := <-ends; err != nil {
+			t.Error(err)
+		}
+	}
+	r.wantDurable(30)
+	r.close()
+}
