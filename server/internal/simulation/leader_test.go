@@ -56,6 +56,7 @@ func (r *replica) lead() {
 func (r *replica) write(epoch uint64, batches ...[]byte) bool {
 	appended, err := r.log.Append(epoch, r.b.clock(), batches...)
 	r.b.check(err, "appending to a log")
+	r.w.oracle.appended(r, epoch, appended.First.Seq, batches)
 	r.learnEpoch(epoch, appended.First)
 	if r.leader != nil {
 		r.leader.Appended(appended.End)

@@ -20,42 +20,13 @@ type oracle struct {
 	dirty   bool // something changed that S3 depends on
 }
 
-// ledger is what the oracle knows of a partition.
-type ledger struct {
-	id        uuid.UUID
-	names     map[uint64]commitlog.BatchName // of committed batches, by seq
-	records   map[int64]servedRecord         // committed, by offset
-	committed commitlog.Position             // as far as any leader came
-	visible   commitlog.Position             // as far as the newest leader showed whose own epoch was committed (S7)
-	shownBy   uint64                         // its leader epoch
-	time      int64                          // append time of the last committed batch (S15)
-	leaders   map[uint64]string              // who wrote under which leader epoch (S9)
-	start     int64                          // the log start, as far as any leader came
-	gaps      []batch.Gap                    // committed
-	cut       []cutGap                       // by replicas that had them in their logs
-	acked     []*publish
-	unclean   bool // an operator, or the configuration, accepted a loss
-}
-
-type servedRecord struct {
-	value, key string
-	epoch      uint64
-	recovered  bool // appended by a new leader that had heard it
-}
-
-// cutGap is a gap that a replica cut off its log, and so knows of.
-type cutGap struct {
-	by  *replica
-	gap batch.Gap
-}
-
 func newOracle(w *world) *oracle { return &oracle{w: w, ledgers: map[uuid.UUID]*ledger{}} }
 
 // add makes a partition known.
 func (o *oracle) add(id uuid.UUID) {
 	o.ledgers[id] = &ledger{
-		id: id, names: map[uint64]commitlog.BatchName{}, records: map[int64]servedRecord{}, leaders: map[uint64]string{},
-		committed: commitlog.Origin, visible: commitlog.Origin,
+		id: id, written: map[place][]byte{}, names: map[uint64]commitlog.BatchName{}, records: map[int64]servedRecord{},
+		leaders: map[uint64]string{}, committed: commitlog.Origin, visible: commitlog.Origin,
 	}
 	o.order = append(o.order, id)
 }
@@ -154,34 +125,7 @@ func (o *oracle) committed(r *replica) {
 func (o *oracle) advance(r *replica, l *ledger, to commitlog.Position) {
 	o.quorums(r, l)
 	o.holders(r, l, to)
-	err := r.eachBatch(l.committed, to, func(h *batch.Header, b []byte) error {
-		o.w.log("%s/%s has committed seq %d offsets %d to %d of epoch %d, compacted below %d, start %d", r.b.name, r.id.String()[:2], h.Seq, h.BaseOffset, h.NextOffset(), h.LeaderEpoch, r.log.Compacted(), r.log.Start())
-		out := h.Seq != l.committed.Seq || h.BaseOffset != l.committed.Offset
-		if out && h.Seq > r.log.Compacted() && !l.unclean {
-			o.w.violate("S8", "seq %d offset %d is committed where %v is expected", h.Seq, h.BaseOffset, l.committed)
-		}
-		if h.Time < l.time && !l.unclean {
-			o.w.violate("S15", "time goes back at seq %d", h.Seq)
-		}
-		l.time = h.Time
-		l.names[h.Seq] = commitlog.BatchName{Seq: h.Seq, Epoch: h.LeaderEpoch, CRC: h.HeaderCRC}
-		l.committed = commitlog.Position{Seq: h.Seq + 1, Offset: h.NextOffset()}
-		if h.Control() {
-			if c, err := batch.ParseControl(h.BodyOf(b)); err == nil && c.Kind == batch.ControlGap {
-				l.gaps = append(l.gaps, c.Gap)
-			}
-			return nil
-		}
-		return eachRecord(h, b, func(offset int64, record *batch.Record) {
-			o.w.log("%s committed %q of key %q at offset %d, epoch %d, recovered %v", r.id.String()[:2], record.Value, record.Key, offset, h.LeaderEpoch, h.Attributes&batch.Recovered != 0)
-			l.records[offset] = servedRecord{value: string(record.Value), key: string(record.Key), epoch: h.LeaderEpoch, recovered: h.Attributes&batch.Recovered != 0}
-		})
-	})
-	if err != nil {
-		r.spoilt(err)
-		return
-	}
-	l.committed = to
+	o.enter(r, l, to)
 	o.dirty = true
 }
 

@@ -314,6 +314,16 @@ func (r *replica) forgetEpochs(end commitlog.Position) {
 	}
 }
 
+// epochOf is the leader epoch of the batch with that seq, 0 if it is older than the log.
+func (r *replica) epochOf(seq uint64) (epoch uint64) {
+	for _, e := range r.epochs {
+		if e.Start.Seq <= seq {
+			epoch = e.Epoch
+		}
+	}
+	return epoch
+}
+
 func (r *replica) tick() {
 	if r.bad != nil {
 		if r.b.brokerEpoch() != 0 {

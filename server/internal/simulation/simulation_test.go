@@ -48,6 +48,24 @@ func newWorld(seed uint64, verbose bool) *world {
 
 // run lets a cluster live: it begins, faults happen, they end, and then all must be well.
 func (w *world) run() {
+	w.begin()
+	for i := range 2 {
+		w.nats.publish(i)
+		w.clients.publish()
+	}
+	w.faults()
+	w.runFor(w.plan.active)
+	w.heal()
+	w.runFor(w.waitFor())
+	if w.spoiled > 0 {
+		w.scrub()
+		w.runFor(7 * time.Second)
+	}
+	w.oracle.finish()
+}
+
+// begin makes a cluster with a stream that every replica hears for. No faults happen yet, and nobody publishes.
+func (w *world) begin() {
 	made := w.control.commit(w.encoded(&clusterv1.Command{Command: &clusterv1.Command_InitCluster{InitCluster: &clusterv1.InitCluster{
 		Uuid: w.uuidBytes(), Secret: bytes.Repeat([]byte{7}, 32), Name: "sim",
 	}}}))
@@ -67,19 +85,6 @@ func (w *world) run() {
 			break
 		}
 	}
-	for i := range 2 {
-		w.nats.publish(i)
-		w.clients.publish()
-	}
-	w.faults()
-	w.runFor(w.plan.active)
-	w.heal()
-	w.runFor(w.waitFor())
-	if w.spoiled > 0 {
-		w.scrub()
-		w.runFor(7 * time.Second)
-	}
-	w.oracle.finish()
 }
 
 // allRegistered says whether every broker is there, so that a stream can be placed on all of them.
