@@ -22,6 +22,7 @@ func (p *Producer) dispatch(l *lane) {
 		p.identify()
 		return
 	}
+	l.crowded = p.crowded > 0
 	for b := l.next(); b != nil; b = l.next() {
 		attempt := &shipment{count: b.count, req: &codec.PublishRequest{
 			Stream: p.stream.name, Partition: &l.partition, Records: b.records, Ack: p.policy,
@@ -120,9 +121,11 @@ func (p *Producer) settle(batches []*parcel) {
 		}
 	}
 	p.untold = append(p.untold, batches...)
+	p.crowded = max(p.crowded-len(batches), 0)
 	if len(batches) > 0 && p.room != nil {
 		close(p.room)
 		p.room = nil
+		p.crowded = maxFlight * len(p.lanes)
 	}
 }
 

@@ -43,6 +43,7 @@ type fakeServer struct {
 	onPublish  func(context.Context, *codec.PublishRequest) error // before storing; an error is the answer
 	afterStore func(context.Context) error                        // between storing and answering
 	acks       []*trestlev1.Ack                                   // answered instead of what was stored
+	onStream   func(grpc.ServerStream) error                      // serves a PublishStream instead of the server
 	onRead     func(*trestlev1.SubscribeRequest) error            // before confirming; an error is the answer
 	reads      int                                                // subscriptions being served
 	readsMoved chan struct{}                                      // closed when reads changes

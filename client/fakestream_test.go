@@ -23,6 +23,9 @@ type fakeStream struct {
 
 // publishStream ends with the first error that is not an answer of a trestle server.
 func (s *fakeServer) publishStream(stream grpc.ServerStream) error {
+	if s.onStream != nil {
+		return s.onStream(stream)
+	}
 	f := &fakeStream{server: s, ServerStream: stream, end: make(chan error, 2)}
 	go f.receive()
 	select {

@@ -25,7 +25,7 @@ func (f *Future) Done() <-chan struct{} { return f.parcel.settled }
 
 // Ack waits until the message is settled, and says where it is stored. An error means that it is not; ErrOutcomeUnknown,
 // that nobody knows; and the context's, that it is not settled yet.
-func (f *Future) Ack(ctx context.Context) (Ack, error) {
+func (f *Future) Ack(ctx context.Context) (ack Ack, err error) {
 	select {
 	case <-f.parcel.settled:
 	default:
@@ -42,7 +42,8 @@ func (f *Future) Ack(ctx context.Context) (Ack, error) {
 	if b.err != nil {
 		return Ack{}, b.err
 	}
-	return b.ackOf(index), nil
+	b.acknowledge(&ack, index)
+	return ack, nil
 }
 
 // parcel is a batch of a Producer. But for what belongs to a lane, it is under the producer's mu until it is settled.
@@ -108,9 +109,18 @@ func (b *parcel) future() *Future {
 	return &b.futures[len(b.futures)-1]
 }
 
-// ackOf is the ack of one message of the batch. Its offset is -1 where that is not known.
-func (b *parcel) ackOf(index int) Ack {
-	ack := b.ack
+// acknowledge sets ack to that of one message of the batch. Its offset is -1 where that is not known.
+func (b *parcel) acknowledge(ack *Ack, index int) {
+	*ack = b.ack
+	ack.Count = 1
+	if b.ack.Duplicates != nil || b.ack.DuplicatesUnknown {
+		b.acknowledgeDuplicate(ack, index)
+	} else if ack.Offset >= 0 {
+		ack.Offset += int64(index)
+	}
+}
+
+func (b *parcel) acknowledgeDuplicate(ack *Ack, index int) {
 	ack.Duplicates, ack.DuplicatesUnknown = nil, false
 	before := 0
 	for _, d := range b.ack.Duplicates {
@@ -118,19 +128,17 @@ func (b *parcel) ackOf(index int) Ack {
 		case d.Index == index:
 			ack.Offset, ack.Count = d.Offset, 0
 			ack.Duplicates = []Duplicate{{Offset: d.Offset}}
-			return ack
+			return
 		case d.Index < index:
 			before++
 		}
 	}
-	ack.Count = 1
 	if ack.Offset >= 0 {
 		ack.Offset += int64(index - before)
 	}
 	if b.ack.DuplicatesUnknown {
 		ack.Offset, ack.DuplicatesUnknown = -1, true
 	}
-	return ack
 }
 
 // each calls f for the messages of the batch, as they were to be stored.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/trestlehq/trestle/proto/batch"
 )
 
 // A producer learns that partitions were added when a server refuses a batch that was placed among fewer
@@ -101,8 +103,10 @@ func (p *Producer) placeAnew(partitions int) {
 	for i := len(p.lanes); i < partitions; i++ {
 		p.lanes = append(p.lanes, &lane{stream: p.stream.name, partition: int32(i)})
 	}
+	share := window{messages: p.cfg.MaxInFlight / partitions, bytes: p.cfg.MaxBufferedBytes / partitions}
 	var waiting []*parcel
 	for _, l := range p.lanes { // also those that are no longer used: they know their numbers, should they be again
+		l.window = share
 		waiting = append(waiting, l.moveOut()...)
 	}
 	for _, b := range waiting {
@@ -113,15 +117,16 @@ func (p *Producer) placeAnew(partitions int) {
 
 // move puts the next message of a batch on its way once more, behind those of its partition. It is called with mu held.
 func (p *Producer) move(from *parcel, m *Message) {
-	new(publishing).record(&p.scratch, m)
-	size := p.scratch.Size()
+	var r batch.Record
+	p.scratch.fill(&r, m)
+	size := r.Size()
 	to, err := p.stream.partitionFor(p.cfg.Partitioner, m, p.partitions)
 	if err == nil {
-		from.movedTo(p.lanes[to].put(&p.scratch, size, p.takeSpare))
+		from.movedTo(p.lanes[to].put(&r, size, p.takeSpare))
 		return
 	}
 	refused := newParcel(from.partition, nil)
-	refused.put(&p.scratch, size)
+	refused.put(&r, size)
 	refused.err = err
 	from.movedTo(refused)
 	p.settle([]*parcel{refused})

@@ -15,14 +15,20 @@ const (
 	maxFlight = 5
 )
 
-// largeBytes is how large a batch is that waits for nothing more.
-const largeBytes = 64 << 10
+// How large a batch is that waits for nothing more.
+const (
+	largeBytes        = 64 << 10
+	largeCrowdedBytes = 512 << 10 // where more is there than the window takes
+)
 
 // lane is what a producer knows of one partition: which batches wait, which are on their way and under which numbers, and
 // what follows from an answer. It neither sends nor waits nor looks at a clock. Its calls come one after the other.
 type lane struct {
 	stream    string
 	partition int32
+
+	window  window // its share of the producer's
+	crowded bool   // somebody has waited for room in the window lately
 
 	stale  []*parcel // refused because there are other partitions, oldest first: they wait to be placed anew
 	queue  []*parcel // without a number, oldest first; records come to the last
@@ -37,6 +43,9 @@ type lane struct {
 	stopped  bool // nothing of the queue leaves: it is to be placed anew
 	failures int  // in a row, without a batch being stored
 }
+
+// window is how much may be sent and not settled.
+type window struct{ messages, bytes int }
 
 // number is by which a server knows a batch of a producer again. Sequences count up from 0 in every epoch; a new epoch
 // begins where those of the old one are of no use any more.
@@ -69,18 +78,27 @@ func (l *lane) put(r *batch.Record, size int, spare func() []byte) *parcel {
 	return b
 }
 
-// due says whether the oldest batch of the queue may leave: at once while none is on its way, else when it is as large as
-// all that are, or large. So two batches of like size take turns, one on its way while the other is gathered, however many messages
-// that is, and each sync of the server is for one of them.
+// due says whether the oldest batch of the queue may leave: at once while none is on its way, else when it is as large as all
+// that are, or large. So two batches of like size take turns, one on its way while the other is gathered, however many messages
+// that is, and each sync of the server is for one of them. Where more is there than the window takes, it is gathered until it
+// has half of that: else batches would stay as small as they happened to be once, and part of the window would wait.
 func (l *lane) due() bool {
 	if len(l.queue) == 0 || len(l.flight) >= maxFlight {
 		return false
 	}
-	onTheWay := 0
+	oldest, onTheWay := l.queue[0], 0
 	for _, b := range l.flight {
 		onTheWay += b.size
 	}
-	return len(l.queue) > 1 || l.queue[0].size >= min(onTheWay, largeBytes)
+	switch {
+	case len(l.queue) > 1 || onTheWay == 0:
+		return true
+	case l.crowded:
+		half := oldest.count >= l.window.messages/2 || oldest.size >= l.window.bytes/2
+		return oldest.size >= largeCrowdedBytes || half && oldest.size >= onTheWay
+	default:
+		return oldest.size >= min(onTheWay, largeBytes)
+	}
 }
 
 // next is the batch that is to be sent now, which is away from then on; nil: none. Batches come in the order of their

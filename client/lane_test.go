@@ -325,6 +325,7 @@ func TestLane(t *testing.T) {
 	for seed := range uint64(4000) {
 		w := newLaneWorld(seed)
 		w.grows = seed%4 == 0
+		w.lane.crowded, w.lane.window = seed%3 == 0, window{messages: 8, bytes: 1 << 20}
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			values := 0
 			for range 300 {

@@ -35,6 +35,9 @@ func newByHash(hash func([]byte) uint32) Partitioner {
 
 // Partition is the hash of the key, or the ID, modulo the number of partitions.
 func (b *byHash) Partition(m *Message, partitions int) int {
+	if partitions == 1 {
+		return 0
+	}
 	key := m.Key
 	if key == nil {
 		key = m.id()
@@ -56,6 +59,9 @@ func newInTurn() *inTurn {
 
 // Partition is the one after that of the call before.
 func (r *inTurn) Partition(_ *Message, partitions int) int {
+	if partitions == 1 {
+		return 0
+	}
 	return int(r.last.Add(1) % uint32(partitions))
 }
 
@@ -75,6 +81,16 @@ func partitionerOf(hash KeyHash) Partitioner {
 		return ByKeyCRC32()
 	}
 	return ByKey()
+}
+
+// isOurs is true of the partitioners of this package: they neither wait nor keep a message.
+func isOurs(by Partitioner) bool {
+	switch by.(type) {
+	case *byHash, *inTurn:
+		return true
+	default:
+		return false
+	}
 }
 
 // partitionFor is the partition that the partitioner finds. Our own do not keep the message, which then costs no memory.

@@ -75,13 +75,14 @@ type Producer struct {
 	messages    int           // sent and not settled
 	bytes       int           // that they hold
 	room        chan struct{} // closed when there is more; nil: nobody waits
+	crowded     int           // for so many batches more it counts that somebody did
 	untold      []*parcel     // settled, and nobody knows yet
 	telling     bool          // a goroutine tells
 	told        *parcel       // the last of those that it is telling of; nil: it tells of none
 	spare       [][]byte      // for records
 	failures    int           // since Flush was called last
 	failure     error         // the first of them
-	scratch     batch.Record
+	scratch     scratch
 }
 
 // Producer makes a producer. Nothing is asked of a server until it is used.
@@ -139,41 +140,34 @@ func (p *Producer) enqueue(ctx context.Context, m *Message) (*Future, error) {
 	if p.invalid != nil {
 		return nil, p.invalid
 	}
-	partition, among, err := p.place(ctx, m)
-	if err != nil {
-		return nil, err
-	}
 	if err := p.stream.fits(ctx, m.size()); err != nil { // else those in the same batch were refused with it
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for {
-		if p.closed {
-			return nil, p.errClosed()
-		}
-		if among != p.partitions {
-			p.mu.Unlock()
-			partition, among, err = p.place(ctx, m)
-			p.mu.Lock()
-			if err != nil {
+	for at := (choice{}); !p.closed; {
+		if at.among == 0 || at.among != p.partitions {
+			var err error
+			if at, err = p.choose(ctx, m); err != nil {
 				return nil, err
 			}
-			continue
+			continue // mu may have been let go of
 		}
-		new(publishing).record(&p.scratch, m)
-		size := p.scratch.Size()
+		var r batch.Record
+		p.scratch.fill(&r, m)
+		size := r.Size()
 		if p.messages < p.cfg.MaxInFlight && (p.messages == 0 || p.bytes+size <= p.cfg.MaxBufferedBytes) {
-			return p.add(p.lanes[partition], size)
+			return p.add(p.lanes[at.partition], &r, size)
 		}
 		if err := p.awaitRoom(ctx); err != nil {
 			return nil, err
 		}
 	}
+	return nil, p.errClosed()
 }
 
-// add puts the record in scratch on its way. It is called with mu held.
-func (p *Producer) add(l *lane, size int) (*Future, error) {
+// add puts a record on its way. It is called with mu held.
+func (p *Producer) add(l *lane, r *batch.Record, size int) (*Future, error) {
 	c := p.stream.client
 	if c.isClosed() { // it lets those finish that were there before
 		return nil, errClientClosed()
@@ -184,41 +178,47 @@ func (p *Producer) add(l *lane, size int) (*Future, error) {
 		}
 		p.busy = true
 	}
-	f := l.add(&p.scratch, size, p.takeSpare)
+	f := l.add(r, size, p.takeSpare)
 	p.messages++
 	p.bytes += size
 	p.dispatch(l)
 	return f, nil
 }
 
-// place is the partition of a message, and among how many. The first time it asks for their number.
-func (p *Producer) place(ctx context.Context, m *Message) (partition int32, among int, err error) {
-	p.mu.Lock()
-	by, among := p.cfg.Partitioner, p.partitions
-	p.mu.Unlock()
-	if among == 0 {
-		known, err := p.stream.shape(ctx)
-		if err != nil {
-			return 0, 0, err
-		}
-		by, among = p.open(known)
-	}
-	partition, err = p.stream.partitionFor(by, m, among)
-	return partition, among, err
+// choice is the partition of a message, and among how many; 0: none is chosen.
+type choice struct {
+	partition int32
+	among     int
 }
 
-// open makes the lanes, if nobody has done that yet, and returns the partitioner and the number of partitions.
-func (p *Producer) open(known shape) (Partitioner, int) {
+// choose finds the partition of a message, or their number when that is not known yet. It is called with mu held, and lets
+// go of it while it asks a server or somebody else's partitioner.
+func (p *Producer) choose(ctx context.Context, m *Message) (at choice, err error) {
+	if p.partitions == 0 {
+		return at, p.open(ctx)
+	}
+	by, among := p.cfg.Partitioner, p.partitions
+	if !isOurs(by) {
+		p.mu.Unlock()
+		defer p.mu.Lock()
+	}
+	partition, err := p.stream.partitionFor(by, m, among)
+	return choice{partition, among}, err
+}
+
+// open makes the lanes, if nobody has done that yet. It is called with mu held, and lets go of it meanwhile.
+func (p *Producer) open(ctx context.Context) error {
+	p.mu.Unlock()
+	known, err := p.stream.shape(ctx)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.partitions > 0 {
-		return p.cfg.Partitioner, p.partitions
+	if err != nil || p.partitions > 0 {
+		return err
 	}
 	if p.cfg.Partitioner == nil {
 		p.cfg.Partitioner = partitionerOf(known.hash)
 	}
 	p.placeAnew(known.partitions)
-	return p.cfg.Partitioner, p.partitions
+	return nil
 }
 
 // awaitRoom is called with mu held, lets go of it while it waits, and has it again when it returns.

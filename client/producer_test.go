@@ -65,6 +65,25 @@ func TestProducerKeepsOrder(t *testing.T) {
 	}
 }
 
+// TestProducerChoosesOnce: a message that waits for room keeps its turn.
+func TestProducerChoosesOnce(t *testing.T) {
+	t.Parallel()
+	const partitions, each = 2, 50
+	server := newFakeServer("orders", partitions)
+	p := connect(t, server.listen(t).addr).Stream("orders").Producer(client.ProducerConfig{Partitioner: client.RoundRobin(), MaxInFlight: 1})
+	for range partitions * each {
+		p.Send(within(t), client.Message{Value: []byte("v")})
+	}
+	if err := p.Close(within(t)); err != nil {
+		t.Error(err)
+	}
+	for i := range partitions {
+		if n := len(server.log(i).values()); n != each {
+			t.Errorf("partition %d has %d messages, want %d", i, n, each)
+		}
+	}
+}
+
 // TestProducerOnceHoweverOftenTheConnectionBreaks is S11 for a client whose connections break.
 func TestProducerOnceHoweverOftenTheConnectionBreaks(t *testing.T) {
 	t.Parallel()

@@ -83,7 +83,7 @@ func (h *share) publish(ctx context.Context, s *Stream, p *publishing, messages 
 		if err != nil {
 			acks[index] = Ack{Stream: s.name, Partition: int(h.partition), Offset: -1}
 		} else {
-			acks[index] = told.ackOf(i)
+			told.acknowledge(&acks[index], i)
 		}
 	}
 	return err

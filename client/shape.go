@@ -49,6 +49,13 @@ func (s *Stream) shapeNow(ctx context.Context) (shape, error) {
 // fits refuses a message of so many bytes that the stream does not take, before anything of it is sent. It asks again
 // before it says no: the limit may have been raised.
 func (s *Stream) fits(ctx context.Context, size int64) error {
+	if known := s.known.Load(); known != nil && !known.tooSmallFor(size) {
+		return nil
+	}
+	return s.fitsNow(ctx, size)
+}
+
+func (s *Stream) fitsNow(ctx context.Context, size int64) error {
 	known, err := s.shape(ctx)
 	if err == nil && known.tooSmallFor(size) {
 		known, err = s.askShape(ctx)

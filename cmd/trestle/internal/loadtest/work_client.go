@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trestlehq/trestle/client"
@@ -43,28 +44,45 @@ type production struct {
 func (p *production) close() { _ = p.client.Close() } // every publish was judged by its own ack
 
 func (p *production) run(ctx context.Context) (Outcome, error) {
+	if p.job.Rate > 0 {
+		return p.runAtRate(ctx)
+	}
+	return p.flood(ctx)
+}
+
+// flood publishes as fast as it goes, and hears of what is not stored, as the publisher of JetStream's side does.
+func (p *production) flood(ctx context.Context) (o Outcome, err error) {
+	var failed atomic.Int64
+	producer := p.stream.Producer(client.ProducerConfig{
+		MaxInFlight: p.job.InFlight, OnError: func(*client.Message, error) { failed.Add(1) },
+	})
+	m := client.Message{Value: make([]byte, p.job.Size)}
+	for limit := newLimit(p.job); !limit.reached(ctx, o.Messages, false); o.Messages++ {
+		producer.Send(ctx, m)
+	}
+	err = producer.Close(ctx)
+	o.Ended, o.Failed = time.Now(), failed.Load()
+	o.Messages -= o.Failed
+	return o, err
+}
+
+// runAtRate publishes each message when it is due, and measures from then to its ack.
+func (p *production) runAtRate(ctx context.Context) (Outcome, error) {
 	producer := p.stream.Producer(client.ProducerConfig{MaxInFlight: p.job.InFlight})
 	waiting := make(chan sent, p.job.InFlight+1)
 	var acked Outcome
 	var acking sync.WaitGroup
-	acking.Go(func() { acked = collect(ctx, waiting, p.job.Rate > 0) })
+	acking.Go(func() { acked = collect(ctx, waiting) })
 	m := client.Message{Value: make([]byte, p.job.Size)}
 	schedule := newSchedule(time.Now(), p.job.Rate)
 	limit := newLimit(p.job)
 	for n := int64(0); !limit.reached(ctx, n, false); n++ {
-		var due time.Time
-		if p.job.Rate > 0 {
-			due = schedule.await(n)
-		}
-		waiting <- sent{due: due, future: producer.Send(ctx, m)}
+		waiting <- sent{due: schedule.await(n), future: producer.Send(ctx, m)}
 	}
 	close(waiting)
 	err := producer.Close(ctx)
 	acking.Wait()
-	if err != nil {
-		return acked, err
-	}
-	return acked, nil
+	return acked, err
 }
 
 // sent is a message on its way, and when it was due.
@@ -74,19 +92,15 @@ type sent struct {
 }
 
 // collect waits for the acks of all that comes, in order.
-func collect(ctx context.Context, waiting <-chan sent, measures bool) (o Outcome) {
-	if measures {
-		o.Latency = NewHistogram()
-	}
+func collect(ctx context.Context, waiting <-chan sent) (o Outcome) {
+	o.Latency = NewHistogram()
 	for s := range waiting {
 		if _, err := s.future.Ack(ctx); err != nil {
 			o.Failed++
 			continue
 		}
 		o.Messages++
-		if measures {
-			o.Latency.Record(time.Since(s.due))
-		}
+		o.Latency.Record(time.Since(s.due))
 	}
 	o.Ended = time.Now()
 	return o
