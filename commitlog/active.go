@@ -25,8 +25,8 @@ type activeSegment struct {
 	digest    uint32
 	key       *dataKey // nil: not read yet, or the log has no master key
 
-	lent bool     // a round syncs through file
-	side vfs.File // for a round beside that; nil: not open
+	lent  bool       // a round syncs through file
+	sides []vfs.File // open, for rounds beside that; those that rounds have are not among them
 
 	dirtyDir bool // the file's name is not durable yet
 }
@@ -174,10 +174,10 @@ func (l *Log) letGo(a *activeSegment) error {
 		return nil
 	}
 	err := errors.Join(l.files.release(a.index.file), l.files.release(a.file))
-	if a.side != nil {
-		err = errors.Join(err, a.side.Close())
+	for _, side := range a.sides {
+		err = errors.Join(err, side.Close())
 	}
-	a.file, a.index.file, a.side = nil, nil, nil
+	a.file, a.index.file, a.sides = nil, nil, nil
 	return err
 }
 

@@ -119,7 +119,7 @@ func over(ended <-chan error) (is bool, err error) {
 	}
 }
 
-// Two rounds overlap, each with an open file of its own, and end in their order whichever is through first. A third waits; what a round
+// Rounds overlap, each with an open file of its own, and end in their order whichever is through first. A fourth waits; what a round
 // covers that is under way is not synced again; and nothing stays open in the end.
 func TestRoundsOverlap(t *testing.T) {
 	t.Parallel()
@@ -153,23 +153,34 @@ func TestRoundsOverlap(t *testing.T) {
 			t.Errorf("%d files are open", r.disk.open)
 		}
 		for range 3 { // again, on the same segment
-			before, beforeEnds := r.begin(1)
-			beside, besideEnds := r.begin(1)
-			last, lastEnds := r.begin(1)
-			if last != nil {
-				t.Fatal("three rounds overlap")
+			var asked []*askedSync
+			var ends []<-chan error
+			used := map[*askingFile]bool{}
+			for range 4 {
+				one, end := r.begin(1)
+				asked, ends = append(asked, one), append(ends, end)
 			}
-			r.say(before, nil)
-			if last = <-r.disk.syncs; last.file == beside.file {
-				t.Error("two rounds share an open file")
+			if asked[2] == nil || asked[3] != nil {
+				t.Fatal("not three rounds overlap")
 			}
-			r.say(beside, nil)
-			r.say(last, nil)
-			if err := errors.Join(<-beforeEnds, <-besideEnds, <-lastEnds); err != nil {
-				t.Fatal(err)
+			r.say(asked[0], nil)
+			asked[3] = <-r.disk.syncs
+			for _, one := range asked[1:] {
+				if used[one.file] {
+					t.Error("two rounds share an open file")
+				}
+				used[one.file] = true
+			}
+			for _, one := range asked[1:] {
+				r.say(one, nil)
+			}
+			for _, end := range ends {
+				if err := <-end; err != nil {
+					t.Error(err)
+				}
 			}
 		}
-		r.wantDurable(19)
+		r.wantDurable(22)
 		r.close()
 		if r.disk.open != 0 {
 			t.Errorf("%d files are open when all is closed", r.disk.open)

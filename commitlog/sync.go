@@ -7,9 +7,9 @@ import (
 	"github.com/trestlehq/trestle/commitlog/vfs"
 )
 
-// syncLanes is how many rounds of a log overlap: while a disk flushes what one has written, it writes the next one's. A third
-// gains nothing more.
-const syncLanes = 2
+// syncLanes is how many rounds of a log overlap: while a disk flushes what one has written, it writes the next one's, and takes in
+// the one after that. A fourth gains little more.
+const syncLanes = 3
 
 // syncRound is a Sync that has something to make durable.
 type syncRound struct {
@@ -19,9 +19,9 @@ type syncRound struct {
 	done    chan struct{}   // closed when it is over
 
 	// file is an open file of its own, for a system tells each open file once of what it could not write: a round that shares one
-	// may not hear of what the other has heard. nil: none could be opened, and the round waits for the one before.
+	// may not hear of what the other has heard.
 	file vfs.File
-	side bool // file is the second of the segment
+	side bool // file is not that of the segment
 	name bool // the file's name is to be made durable, too
 }
 
@@ -33,69 +33,76 @@ func (l *Log) Sync() (Position, error) {
 	defer func() { <-l.lanes }()
 	l.syncing.RLock()
 	defer l.syncing.RUnlock()
-	l.writing.Lock()
-	r, under, err := l.beginRound()
-	l.writing.Unlock()
-	if under != nil {
-		<-under
-		return l.Durable(), l.usable()
+	for {
+		l.writing.Lock()
+		r, before, err := l.beginRound()
+		l.writing.Unlock()
+		switch {
+		case r != nil:
+			return l.endRound(r, r.run(l))
+		case before == nil:
+			return l.Durable(), err
+		}
+		<-before
 	}
-	if r == nil {
-		return l.Durable(), err
-	}
-	err = r.run(l)
-	return l.endRound(r, err)
 }
 
-// beginRound begins a round, if anything is to be made durable. If a round that is under way makes all of it durable, under is
-// closed when it is over. The caller holds l.writing.
-func (l *Log) beginRound() (r *syncRound, under <-chan struct{}, err error) {
+// beginRound begins a round, if anything is to be made durable. If the round before makes all of it durable, or there is no open
+// file to be had, before is closed when that is over: then it is to be called again. The caller holds l.writing.
+func (l *Log) beginRound() (r *syncRound, before <-chan struct{}, err error) {
 	if err := l.usable(); err != nil || l.active == nil {
 		return nil, nil, err
 	}
 	r = &syncRound{segment: l.active, mark: l.markHere(), done: make(chan struct{}), name: l.active.dirtyDir}
-	if l.round != nil {
-		if l.round.mark.Durable == r.mark.Durable {
-			return nil, l.round.done, nil
-		}
-		r.before = l.round.done
-	}
 	if r.mark.Durable == l.Durable() { // the segment may be new, and its header not durable
 		return nil, nil, nil
 	}
+	if l.round != nil {
+		r.before = l.round.done
+		if l.round.mark.Durable == r.mark.Durable || !r.segment.lend(r, l) {
+			return nil, r.before, nil
+		}
+	} else {
+		r.segment.lend(r, l)
+	}
 	r.segment.users++
-	r.segment.lend(r, l)
 	l.round = r
 	return r, nil, nil
 }
 
-// lend gives the round an open file that no other has. The caller holds l.writing.
-func (a *activeSegment) lend(r *syncRound, l *Log) {
-	if !a.lent || mutant("commitlog-rounds-share-a-file") {
+// lend gives the round an open file that no other has: that of the segment, if no round is under way. False: there is none to be
+// had. The caller holds l.writing.
+func (a *activeSegment) lend(r *syncRound, l *Log) bool {
+	switch n := len(a.sides); {
+	case !a.lent || mutant("commitlog-rounds-share-a-file"):
 		a.lent, r.file = true, a.file
-		return
-	}
-	if a.side == nil {
+	case n > 0:
+		r.side, r.file, a.sides = true, a.sides[n-1], a.sides[:n-1]
+	default:
 		side, err := l.files.fs.OpenReadWrite(a.name)
 		if err != nil {
-			return // there is another way
+			return false
 		}
-		a.side = side
+		r.side, r.file = true, side
 	}
-	r.side, r.file = true, a.side
+	return true
+}
+
+// takeBack takes back what the round was lent.
+func (a *activeSegment) takeBack(r *syncRound) {
+	if r.side {
+		a.sides = append(a.sides, r.file)
+	} else {
+		a.lent = false
+	}
 }
 
 // run makes the segment durable, and waits for the round before.
 func (r *syncRound) run(l *Log) error {
-	file := r.file
-	if file == nil && r.before != nil {
-		<-r.before
-		file = r.segment.file
-	}
 	if mutant("commitlog-sync-without-fsync") {
 		return nil
 	}
-	err := file.SyncData()
+	err := r.file.SyncData()
 	if err == nil && r.name && !mutant("commitlog-segment-name-unsynced") {
 		err = l.files.fs.SyncDir(l.dir)
 	}
@@ -111,9 +118,7 @@ func (l *Log) endRound(r *syncRound, err error) (Position, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	a := r.segment
-	if !r.side && r.file != nil {
-		a.lent = false
-	}
+	a.takeBack(r)
 	if l.round == r {
 		l.round = nil
 	}

@@ -42,7 +42,10 @@ func (p *Partition) sync() {
 // gathers: each round costs the disk about the same.
 const besideBytes = 32 << 10
 
-// rounds are the syncs of a log that are under way: one, and while much is waited for another beside it. So one batch is
+// maxRounds is how many rounds of a log are under way at most.
+const maxRounds = 3
+
+// rounds are the syncs of a log that are under way: one, and while much is waited for others beside it. So one batch is
 // written to the disk while the disk flushes the one before, and publishers who have sent one group of messages wait for one sync,
 // not for the rest of another as well. Guarded by Partition.mu.
 type rounds struct {
@@ -55,9 +58,9 @@ func (r *rounds) begin(end commitlog.Position) {
 	r.underWay, r.begun, r.since = r.underWay+1, end, 0
 }
 
-// roundBesideLocked begins a round beside the one that is under way and returns what carries it out; nil: what was appended waits.
+// roundBesideLocked begins a round beside those that are under way and returns what carries it out; nil: what was appended waits.
 func (p *Partition) roundBesideLocked() func() {
-	if p.rounds.underWay != 1 || p.rounds.since < besideBytes || p.unsynced.awaited.IsZero() || p.settings.Sync != SyncAck ||
+	if p.rounds.underWay == 0 || p.rounds.underWay >= maxRounds || p.rounds.since < besideBytes || p.unsynced.awaited.IsZero() || p.settings.Sync != SyncAck ||
 		!p.config.Turns.take() {
 		return nil
 	}

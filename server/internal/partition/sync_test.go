@@ -113,19 +113,21 @@ func TestSyncBecomesAck(t *testing.T) {
 // taken; little gathers, and so does what nobody waits for.
 func TestRoundBeside(t *testing.T) {
 	t.Parallel()
+	const maxRounds = 3
 	large := strings.Repeat("x", 40<<10)
 	for name, test := range map[string]struct {
 		turns    int
 		second   string
 		captured bool  // nobody waits for the second
 		underWay int64 // after the second
+		then     int64 // after others that are large
 		rounds   int64 // in the end
 	}{
-		"much":                    {32, large, false, 2, 3},
-		"little":                  {32, "x", false, 1, 2},
-		"that nobody waits for":   {32, large, true, 1, 2},
-		"with no turn for it":     {1, large, false, 1, 2},
-		"with another turn taken": {2, large, false, 2, 3},
+		"much":                  {32, large, false, 2, 3, 4},
+		"little":                {32, "x", false, 1, 2, 2},
+		"that nobody waits for": {32, large, true, 1, 2, 2},
+		"with no turn for it":   {1, large, false, 1, 1, 2},
+		"with one turn for it":  {2, large, false, 2, 2, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,11 +169,12 @@ func TestRoundBeside(t *testing.T) {
 				if rounds.Load() != test.underWay {
 					t.Errorf("%d rounds are under way, want %d", rounds.Load(), test.underWay)
 				}
-				if test.underWay == 2 || test.turns == 1 {
+				start(large)
+				if test.then == maxRounds || test.then == test.underWay {
 					start(large)
 				}
-				if rounds.Load() != test.underWay {
-					t.Errorf("then %d rounds are under way, want %d", rounds.Load(), test.underWay)
+				if rounds.Load() != test.then {
+					t.Errorf("then %d rounds are under way, want %d", rounds.Load(), test.then)
 				}
 				close(hold)
 				<-time.After(time.Second) // of the bubble: what nobody waits for is synced later
