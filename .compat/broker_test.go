@@ -19,8 +19,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// patience is how long anything may take.
-const patience = 20 * time.Second
+// patience is how long anything may take that a test waits for, on a machine that has no time for it.
+const patience = time.Minute
 
 // broker is a process that may be stopped and started again, on the same ports and folder.
 type broker struct {
@@ -136,7 +136,7 @@ func (b *broker) connect(options ...lift.ClientOption) (lift.Client, context.Con
 // plain returns a plain client of the embedded NATS.
 func (b *broker) plain() *nats.Conn {
 	b.t.Helper()
-	nc, err := nats.Connect(b.nats)
+	nc, err := nats.Connect(b.nats, nats.Timeout(patience))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -15,6 +15,9 @@ import (
 	"github.com/trestlehq/trestle/envelope"
 )
 
+// patience is how long anything may take that a test waits for, on a machine that has no time for it.
+const patience = time.Minute
+
 // publish sends one message and waits for the first ack of it until the context ends. After a context that ended the
 // outcome is unknown: the message may be stored.
 func publish(ctx context.Context, nc *nats.Conn, subject string, m envelope.Message) (envelope.Ack, error) {
@@ -72,10 +75,10 @@ func TestPublishOverNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := broker.Flush(); err != nil {
+	if err := broker.FlushTimeout(patience); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
 	ack, err := publish(ctx, publisher, "sensors.temp", envelope.Message{Value: []byte("21.5"), AckPolicy: envelope.AckAll})
@@ -112,12 +115,12 @@ func connectTwo(t *testing.T) (publisher, broker *nats.Conn) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("the NATS server does not get ready")
 	}
 	var conns [2]*nats.Conn
 	for i := range conns {
-		if conns[i], err = nats.Connect(s.ClientURL()); err != nil {
+		if conns[i], err = nats.Connect(s.ClientURL(), nats.Timeout(patience)); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(conns[i].Close)

@@ -17,6 +17,9 @@ import (
 	"github.com/trestlehq/trestle/server/servertest"
 )
 
+// patience is how long anything may take that a test waits for, on a machine that has no time for it.
+const patience = time.Minute
+
 // kit is a broker with a client of each kind.
 type kit struct {
 	*servertest.Cluster
@@ -40,7 +43,7 @@ func (k *kit) connect(t *testing.T) {
 	c := k.client
 	t.Cleanup(func() { _ = c.Close() }) // closed twice where a test does it itself
 	closed := make(chan struct{})
-	if k.nats, err = nats.Connect(k.NATS(), nats.ClosedHandler(func(*nats.Conn) { close(closed) })); err != nil {
+	if k.nats, err = nats.Connect(k.NATS(), nats.Timeout(patience), nats.ClosedHandler(func(*nats.Conn) { close(closed) })); err != nil {
 		t.Fatal(err)
 	}
 	n := k.nats
@@ -63,7 +66,7 @@ func (k *kit) publish(t *testing.T, msgs ...*nats.Msg) {
 			t.Fatal(err)
 		}
 	}
-	if err := k.nats.Flush(); err != nil {
+	if err := k.nats.FlushTimeout(patience); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -93,7 +96,7 @@ func (k *kit) publishRaw(t *testing.T, subject, headers, payload string) {
 // read reads n messages, or all up to the stop position if n is negative.
 func read(t *testing.T, s *client.Stream, n int, opts ...client.SubscribeOption) []client.Message {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	sub, err := s.Subscribe(ctx, opts...)
 	if err != nil {

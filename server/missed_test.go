@@ -2,9 +2,11 @@ package server_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,7 +26,7 @@ func besideNATS(t *testing.T) (*natsserver.Server, server.Config) {
 	}
 	n.Start()
 	t.Cleanup(func() { n.Shutdown(); n.WaitForShutdown() })
-	if !n.ReadyForConnections(10 * time.Second) {
+	if !n.ReadyForConnections(patience) {
 		t.Fatal("NATS did not start")
 	}
 	config := server.DefaultConfig()
@@ -67,7 +69,7 @@ func lastGap(t *testing.T, c *client.Client, stream string) *client.Gap {
 func TestMessagesMissedWhileStopped(t *testing.T) {
 	t.Parallel()
 	n, config := besideNATS(t)
-	publisher, err := nats.Connect(n.ClientURL())
+	publisher, err := nats.Connect(n.ClientURL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,7 @@ func TestMessagesMissedWhileStopped(t *testing.T) {
 		if err := publisher.Publish("orders", []byte(value)); err != nil {
 			t.Fatal(err)
 		}
-		if err := publisher.Flush(); err != nil {
+		if err := publisher.FlushTimeout(patience); err != nil {
 			t.Fatal(err)
 		}
 		return time.Now()
@@ -152,10 +154,29 @@ func missedEarly(t *testing.T, k *kit, message string) bool {
 	taken := <-published
 	k.connect(t)
 	k.publish(t, &nats.Msg{Subject: "orders", Data: []byte("after " + message)})
-	for _, m := range read(t, k.client.Stream("orders"), -1, client.FromEarliest(), client.UntilLatest()) {
-		taken = taken && string(m.Value) != message
+	return taken && !slices.Contains(k.storedUntil(t, "orders", "after "+message), message)
+}
+
+// storedUntil waits until a stream has stored a value, and returns those before it: all that came first is stored by then.
+func (k *kit) storedUntil(t *testing.T, stream, last string) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	sub, err := k.client.Stream(stream).Subscribe(ctx, client.FromEarliest())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return taken
+	defer sub.Stop()
+	for stored := []string(nil); ; {
+		m, err := sub.Next(ctx)
+		if err != nil {
+			t.Fatalf("%q is not stored behind %q: %v", last, stored, err)
+		}
+		if string(m.Value) == last {
+			return stored
+		}
+		stored = append(stored, string(m.Value))
+	}
 }
 
 // publishEarly publishes as soon as somebody listens, until quit is closed. It says whether NATS has taken the message.
@@ -171,7 +192,7 @@ func publishEarly(address, message string, quit <-chan struct{}) bool {
 			continue
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		_, _ = fmt.Fprintf(conn, "CONNECT {\"verbose\":false}\r\nPUB orders %d\r\n%s\r\nPING\r\n", len(message), message)
 		for lines := bufio.NewScanner(conn); lines.Scan(); {
 			if lines.Text() == "PONG" {

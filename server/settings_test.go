@@ -78,7 +78,7 @@ func TestStreamRefusesEnvelopes(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.publish(t, &nats.Msg{Subject: "orders", Data: frame})
-		msg, err := acks.NextMsg(10 * time.Second)
+		msg, err := acks.NextMsg(patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,14 +143,14 @@ func TestStreamFansOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.nats.Flush(); err != nil {
+	if err := k.nats.FlushTimeout(patience); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {
 		if _, err := s.Publish(t.Context(), fmt.Appendf(nil, "%d", i), client.Key("k")); err != nil {
 			t.Fatal(err)
 		}
-		if msg, err := heard.NextMsg(10 * time.Second); err != nil || string(msg.Data) != fmt.Sprint(i) {
+		if msg, err := heard.NextMsg(patience); err != nil || string(msg.Data) != fmt.Sprint(i) {
 			t.Fatalf("heard %+v, %v", msg, err)
 		}
 	}

@@ -89,7 +89,7 @@ func TestStopUnderReconnects(t *testing.T) {
 			running.Go(r.run)
 		}
 		for all[0].count() < 100 {
-			if err := k.nats.Flush(); err != nil { // a rest for this loop
+			if err := k.nats.FlushTimeout(patience); err != nil { // a rest for this loop
 				t.Fatal(err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,7 @@ func TestReaderOfDeletedStream(t *testing.T) {
 	if _, err := k.streams(t).DeleteStream(t.Context(), &trestlev1.DeleteStreamRequest{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if m, err := sub.Next(ctx); err == nil || !strings.Contains(err.Error(), "orders") {
 		t.Errorf("got %v, %v", m, err)
@@ -141,21 +142,25 @@ func TestMetadataOnDisk(t *testing.T) {
 	k.Brokers[0].Start()
 }
 
-// Making streams takes milliseconds each, one after the other and many at once. TRESTLE_STREAMS=1000 makes a thousand.
+// Making streams takes milliseconds each, besides some writes to disk, one after the other and many at once. TRESTLE_STREAMS=1000
+// makes a thousand. Judged is the quickest of the last ten, by the quickest of ten publishes, which are a write each: a machine
+// that is busy with something else lets one of them pass, and a broker to which each costs more than the one before none.
 func TestManyStreams(t *testing.T) {
-	n, most := 40, 500*time.Millisecond
+	n := 40
 	if _, err := fmt.Sscan(os.Getenv("TRESTLE_STREAMS"), &n); err != nil {
 		t.Parallel()
 	}
 	k := start(t)
 	begun := time.Now()
-	for i := range n {
-		k.create(t, fmt.Sprintf("s%d", i), fmt.Sprintf("s.%d", i))
-	}
-	took := time.Since(begun)
-	t.Logf("one after the other: %d streams in %v, %v each", n, took, took/time.Duration(n))
-	if took > time.Duration(n)*most {
-		t.Errorf("%v each", took/time.Duration(n))
+	each := quickest(n, func(i int) { k.create(t, fmt.Sprintf("s%d", i), fmt.Sprintf("s.%d", i)) })
+	t.Logf("one after the other: %d streams in %v, the last ones in %v", n, time.Since(begun), each)
+	write := quickest(10, func(int) {
+		if _, err := k.client.Stream("s0").Publish(t.Context(), []byte("v")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if most := 500*time.Millisecond + 25*write; each > most {
+		t.Errorf("each takes %v, want at most %v where a write takes %v", each, most, write)
 	}
 	begun = time.Now()
 	var makers sync.WaitGroup
@@ -175,4 +180,15 @@ func TestManyStreams(t *testing.T) {
 	stopped := time.Now()
 	k.Brokers[0].Start()
 	t.Logf("with %d streams: stop %v, start %v", 2*n, stopped.Sub(begun), time.Since(stopped))
+}
+
+// quickest does something n times and returns how long the quickest of the last ten took.
+func quickest(n int, do func(i int)) time.Duration {
+	took := make([]time.Duration, n)
+	for i := range n {
+		begun := time.Now()
+		do(i)
+		took[i] = time.Since(begun)
+	}
+	return slices.Min(took[max(0, n-10):])
 }

@@ -83,10 +83,13 @@ func startTLS(t *testing.T, files server.TLSFiles) server.Ready {
 	return s.Ready()
 }
 
-// lists says whether a client may do something.
-func lists(t *testing.T, address string, opts ...client.Option) error {
+// refusalTime is how long a client that is refused is left to try.
+const refusalTime = 2 * time.Second
+
+// lists says whether a client may do something, within that time.
+func lists(t *testing.T, within time.Duration, address string, opts ...client.Option) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	c, err := client.Connect(ctx, address, opts...)
 	if err != nil {
@@ -120,10 +123,10 @@ func TestTLS(t *testing.T) {
 	withoutCA := ours.TLSFiles
 	open := startTLS(t, withoutCA)
 	trusting := &tls.Config{RootCAs: ours.pool, MinVersion: tls.VersionTLS12}
-	if err := lists(t, open.GRPC, client.WithTLS(trusting)); err != nil {
+	if err := lists(t, patience, open.GRPC, client.WithTLS(trusting)); err != nil {
 		t.Errorf("over TLS: %v", err)
 	}
-	if lists(t, open.GRPC) == nil {
+	if lists(t, refusalTime, open.GRPC) == nil {
 		t.Error("a client in the clear was served")
 	}
 	if got := httpStatus(t, "https://"+open.HTTP+"/metrics", trusting); got != http.StatusOK {
@@ -145,7 +148,11 @@ func TestTLS(t *testing.T) {
 		if len(c.shows) > 0 { // also where the server says that it would not believe it
 			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.shows[0], nil }
 		}
-		if err := lists(t, closed.GRPC, client.WithTLS(config)); (err == nil) != c.served {
+		within := patience
+		if !c.served {
+			within = refusalTime
+		}
+		if err := lists(t, within, closed.GRPC, client.WithTLS(config)); (err == nil) != c.served {
 			t.Errorf("%s: gRPC: %v", name, err)
 		}
 		if got := httpStatus(t, "https://"+closed.HTTP+"/metrics", config); got != c.metrics {
@@ -167,7 +174,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	if err := os.Chtimes(second.Cert, time.Time{}, time.Now().Add(time.Minute)); err != nil { // whatever the clock of the disk
 		t.Fatal(err)
 	}
-	if err := lists(t, ready.GRPC, client.WithTLS(&tls.Config{RootCAs: second.pool, MinVersion: tls.VersionTLS12})); err != nil {
+	if err := lists(t, patience, ready.GRPC, client.WithTLS(&tls.Config{RootCAs: second.pool, MinVersion: tls.VersionTLS12})); err != nil {
 		t.Errorf("the new certificate is not shown: %v", err)
 	}
 }

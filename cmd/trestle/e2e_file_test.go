@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -65,7 +64,7 @@ func TestExportAndImport(t *testing.T) {
 		}
 	}
 	s.run(nil, exitDone, "pub", "copy", "published", "--subject", "orders.9", "--partition", "0")
-	if first, err := fannedOut.NextMsg(30 * time.Second); err != nil || string(first.Data) != "published" {
+	if first, err := fannedOut.NextMsg(patience); err != nil || string(first.Data) != "published" {
 		t.Errorf("got %v, %v on NATS, want nothing of what was imported, and what is published later", first, err)
 	}
 	configs := [2]any{}
@@ -100,7 +99,7 @@ var offsets = regexp.MustCompile(`"offset":\d+`)
 // sameIDTwice publishes two messages on NATS that have the same id.
 func (s *e2eServer) sameIDTwice(subject, id string) {
 	s.t.Helper()
-	conn, err := nats.Connect(s.ready["nats"])
+	conn, err := nats.Connect(s.ready["nats"], nats.Timeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -113,7 +112,7 @@ func (s *e2eServer) sameIDTwice(subject, id string) {
 			s.t.Fatal(err)
 		}
 	}
-	if err := conn.Flush(); err != nil {
+	if err := conn.FlushTimeout(patience); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -121,14 +120,14 @@ func (s *e2eServer) sameIDTwice(subject, id string) {
 // listen takes what is published on a subject.
 func (s *e2eServer) listen(subject string) *nats.Subscription {
 	s.t.Helper()
-	conn, err := nats.Connect(s.ready["nats"])
+	conn, err := nats.Connect(s.ready["nats"], nats.Timeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(conn.Close)
 	sub, err := conn.SubscribeSync(subject)
 	if err == nil {
-		err = conn.FlushTimeout(10 * time.Second)
+		err = conn.FlushTimeout(patience)
 	}
 	if err != nil {
 		s.t.Fatal(err)

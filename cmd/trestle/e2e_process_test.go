@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 )
+
+// patience is how long anything may take that a test waits for, on a machine that has no time for it.
+const patience = time.Minute
 
 // program builds the binary once and returns its path. TestMain removes it.
 type program struct {
@@ -62,7 +66,7 @@ func launch(t *testing.T, data string, flags ...string) *e2eServer {
 	}
 	program := binary(t) // compiled first: that takes its time, and the server has its own
 	// The data folder comes by the environment, as it may.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	child, err := startChild(ctx, program, append(args, flags...), append(os.Environ(), "TRESTLE_DATA_DIR="+data))
 	if err != nil {
 		cancel()
@@ -102,7 +106,7 @@ func (s *e2eServer) run(stdin io.Reader, code int, args ...string) result {
 // overNATS publishes values on a subject as any NATS client does.
 func (s *e2eServer) overNATS(subject string, values ...string) {
 	s.t.Helper()
-	conn, err := nats.Connect(s.ready["nats"])
+	conn, err := nats.Connect(s.ready["nats"], nats.Timeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -112,9 +116,29 @@ func (s *e2eServer) overNATS(subject string, values ...string) {
 			s.t.Fatal(err)
 		}
 	}
-	if err := conn.Flush(); err != nil {
+	if err := conn.FlushTimeout(patience); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// keptAddress is one for a server that is to come back where it was. Systems give its port to nobody who asks for any (Linux
+// begins at 32768, others at 49152): while the server is away, no other test gets it.
+func keptAddress(t *testing.T) string {
+	t.Helper()
+	const from, count = 32_000, 768
+	for n := range count {
+		address := fmt.Sprintf("127.0.0.1:%d", from+(os.Getpid()+n)%count)
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			continue // it is somebody's
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
+	}
+	t.Fatalf("no port from %d until %d is free", from, from+count)
+	return ""
 }
 
 // waitFor returns when the stream orders holds so many messages.

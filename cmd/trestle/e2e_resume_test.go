@@ -22,7 +22,7 @@ func (s *e2eServer) importKilled(stream string, part []byte, holds bool) {
 		s.t.Fatal(err)
 	}
 	_, err = pipe.Write(part)
-	for deadline := time.Now().Add(time.Minute); err == nil; {
+	for deadline := time.Now().Add(patience); err == nil; {
 		info := s.command("stream", "info", stream, "-o", "json")
 		out, failed := info.Output()
 		if failed == nil && (!holds || decodeLine(s.t, string(out))["messages"] != 0.0) {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -155,8 +154,8 @@ func TestReaderThatHasEnough(t *testing.T) {
 // TestSubOutlivesItsServer: a live tail goes on where it was when the server comes back, without a word.
 func TestSubOutlivesItsServer(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
-	s := launch(t, data)
+	data, address := t.TempDir(), keptAddress(t)
+	s := launch(t, data, "--listen", address)
 	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
 	s.run(nil, exitDone, "pub", "orders", "before")
 	cmd, lines := s.liveTail("--from", "earliest", "--count", "2", "-o", "json", "--utf8")
@@ -164,7 +163,6 @@ func TestSubOutlivesItsServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := s.ready["grpc"]
 	s.kill()
 	s = launch(t, data, "--listen", address)
 	s.run(nil, exitDone, "pub", "orders", "after")
@@ -190,7 +188,7 @@ func TestServerStopsUnderReaders(t *testing.T) {
 	if line, err := lines.ReadString('\n'); err != nil {
 		t.Fatalf("got %q, %v, want a message", line, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // it has a few seconds, and says with its exit code if they were not enough
 	defer cancel()
 	if err := s.stop(ctx); err != nil {
 		t.Error(err)
@@ -289,68 +287,6 @@ func TestIDsNeedADedupWindow(t *testing.T) {
 	}
 	if info := decodeLine(t, s.run(nil, exitDone, "stream", "info", "orders", "-o", "json").stdout); info["messages"] != 0.0 {
 		t.Errorf("got %v, want nothing stored", info)
-	}
-}
-
-// TestDemoAsAProcess: all of it, and nothing left behind.
-func TestDemoAsAProcess(t *testing.T) {
-	t.Parallel()
-	tmp := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), binary(t), "demo")
-	// A configuration of the user's own is not the demo's.
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "TRESTLE_NATS=nats://"+nobody, "TRESTLE_ADDR="+nobody)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	for _, want := range []string{"5,001 published", "every byte as published", "kill -9", "acked at their offsets", "exit code 0", "Nothing acked was lost"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("got\n%s\nwant %q in it", out, want)
-		}
-	}
-	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-		t.Errorf("got %v, %v left behind, want nothing", left, err)
-	}
-}
-
-// TestDemoInterrupted: Ctrl-C in the middle leaves neither a folder nor a server.
-func TestDemoInterrupted(t *testing.T) {
-	t.Parallel()
-	tmp := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), binary(t), "demo")
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(stdout)
-	var address string
-	for address == "" {
-		line, err := lines.ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, rest, ok := strings.Cut(line, "gRPC on "); ok {
-			address, _, _ = strings.Cut(rest, ",")
-		}
-	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, lines); err != nil {
-		t.Error(err)
-	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
-		t.Errorf("got %v, want exit code 1", err)
-	}
-	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-		t.Errorf("got %v, %v left behind, want nothing", left, err)
-	}
-	if got := call(t, nil, "stream", "ls", "--addr", address); got.code != exitFailed {
-		t.Errorf("got %+v of the server of a demo that was interrupted, want none", got)
 	}
 }
 

@@ -37,7 +37,7 @@ func Start(t testing.TB, n int) *Cluster {
 	}
 	config := server.DefaultConfig()
 	config.DataDir = t.TempDir()
-	config.Listen, config.HTTPListen, config.PeerListen, config.NATSListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	config.Listen, config.HTTPListen, config.PeerListen, config.NATSListen = freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	config.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	b := &Broker{t: t, config: config}
 	b.Start()
@@ -57,7 +57,7 @@ func (c *Cluster) Addrs() string {
 // NATS is the URL that publishers connect to.
 func (c *Cluster) NATS() string { return c.Brokers[0].Ready().NATS }
 
-// Start starts the broker on its folder, with new ports the first time and the same ones from then on.
+// Start starts the broker on its folder, with the same ports each time.
 func (b *Broker) Start() {
 	b.t.Helper()
 	s, err := server.Start(b.t.Context(), b.config)
@@ -65,9 +65,6 @@ func (b *Broker) Start() {
 		b.t.Fatalf("starting a broker: %v", err)
 	}
 	b.Server = s
-	ready := s.Ready()
-	b.config.Listen, b.config.HTTPListen, b.config.PeerListen = ready.GRPC, ready.HTTP, ready.Peer
-	b.config.NATSListen = strings.TrimPrefix(ready.NATS, "nats://")
 }
 
 // Stop stops the broker and waits for it. Stopping twice is no error.

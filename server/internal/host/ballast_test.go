@@ -41,17 +41,20 @@ func (w *world) ballast() int64 {
 	return file.Size()
 }
 
+// patience is how long anything may take that a test waits for, on a machine that has no time for it.
+const patience = time.Minute
+
 // until waits for the host's ticks, which come once a second.
 func (w *world) until(what string, done func() bool) {
 	w.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	looks := time.NewTicker(10 * time.Millisecond)
 	defer looks.Stop()
 	for !done() {
 		select {
 		case <-looks.C:
 		case <-deadline:
-			w.t.Fatalf("after 10 s: not %s", what)
+			w.t.Fatalf("after %v: not %s", patience, what)
 		}
 	}
 }

@@ -27,15 +27,10 @@ func TestLedAnewHasAGap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	w.until("led anew", func() bool {
 		p, err := w.PartitionOf("orders", 0)
-		if err == nil && p.State().Epoch > before {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not led anew: %v", err)
-		}
-	}
+		return err == nil && p.State().Epoch > before
+	})
 	s, err := w.Describe("orders")
 	if err != nil {
 		t.Fatal(err)

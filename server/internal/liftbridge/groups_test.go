@@ -80,6 +80,7 @@ func TestGroupExpiry(t *testing.T) {
 	k := start(t)
 	k.create(t, "a")
 	k.create(t, "b")
+	k.clock.freeze()
 	k.join(t, "x", "a", "b")
 	epoch := k.join(t, "y", "a", "b").GetEpoch()
 	k.clock.advance(10 * time.Second)

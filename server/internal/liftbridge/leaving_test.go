@@ -40,9 +40,7 @@ func TestAskedWhileLeaving(t *testing.T) {
 		left <- err
 	}()
 	goOn := <-h.hold
-	ctx, cancel := context.WithTimeout(t.Context(), patience/4)
-	res, err := k.FetchConsumerGroupAssignments(ctx, &liftbridgepb.FetchConsumerGroupAssignmentsRequest{GroupId: "g", ConsumerId: "x", Epoch: epoch})
-	cancel()
+	res, err := k.FetchConsumerGroupAssignments(call(t), &liftbridgepb.FetchConsumerGroupAssignmentsRequest{GroupId: "g", ConsumerId: "x", Epoch: epoch})
 	close(goOn)
 	if err != nil || res.GetEpoch() != epoch || len(res.GetAssignments()) != 1 {
 		t.Errorf("while it leaves: %v, %v", res, err)

@@ -65,6 +65,14 @@ const callTime = 20 * time.Millisecond
 func (k *kit) send(ctx context.Context, m method, request []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
+	err := k.call(ctx, m, request)
+	if status.Code(err) == codes.Unavailable && ctx.Err() != nil { // the broker was told that the time is over, and gave up first
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return err
+}
+
+func (k *kit) call(ctx context.Context, m method, request []byte) error {
 	var answer []byte
 	if m.stream == nil {
 		return k.conn.Invoke(ctx, m.name, &request, &answer, grpc.ForceCodecV2(raw{}))

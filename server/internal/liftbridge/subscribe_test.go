@@ -110,7 +110,9 @@ func TestMessage(t *testing.T) {
 	k := start(t)
 	k.create(t, "s.>", func(r *liftbridgepb.CreateStreamRequest) { r.Name = "s" })
 	must(t, k.nats.PublishRequest("s.a\xff", "back", []byte("plain")))
-	must(t, k.nats.Flush())
+	for k.next(t, "s") == 0 { // it is on its way
+		must(t, t.Context().Err())
+	}
 	_, err := k.Publish(call(t), &liftbridgepb.PublishRequest{Stream: "s", Value: []byte("v"), Key: []byte("k"), Headers: map[string][]byte{
 		"subject": []byte("mine"), "h": []byte("x"),
 	}})

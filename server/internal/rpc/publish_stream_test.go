@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -197,17 +196,13 @@ func TestPublishStreamEndsWithTheBroker(t *testing.T) {
 	if res, err := stream.Recv(); err != nil || res.GetAck() == nil {
 		t.Fatalf("got %v, %v", res, err)
 	}
-	begin := time.Now()
 	stopped := make(chan struct{})
 	go func() {
 		k.Brokers[0].Stop()
 		close(stopped)
 	}()
 	_, err := stream.Recv()
-	refused(t, "stop", err, codes.Unavailable, "SHUTTING_DOWN")
-	if took := time.Since(begin); took > 900*time.Millisecond {
-		t.Errorf("the call ended after %v, which is when it is broken off", took)
-	}
+	refused(t, "stop", err, codes.Unavailable, "SHUTTING_DOWN") // a call that is broken off names no reason
 	<-stopped
 }
 

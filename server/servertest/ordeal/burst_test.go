@@ -89,7 +89,7 @@ func (b *broker) core(publishers int) float64 {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), roundLimit)
 	defer cancel()
-	c, err := nats.Connect(b.server.NATS, nats.ErrorHandler(quiet))
+	c, err := nats.Connect(b.server.NATS, nats.Timeout(readyLimit), nats.ErrorHandler(quiet))
 	if err != nil {
 		b.t.Fatal(err)
 	}

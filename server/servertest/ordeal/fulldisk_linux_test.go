@@ -47,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
 	defer cancel()
 	f := &filling{ctx: ctx, disk: disk, dataDir: filepath.Join(disk, "data"), acked: map[string]int{}}
-	f.broker = launch(t, os.Getenv(ownMounts), f.dataDir)
+	f.broker = launch(t, os.Getenv(ownMounts), f.dataDir, keptPorts(t)...)
 	f.fill("first", smallDisk/4)
 	f.fill("second", smallDisk)
 	f.miss("second")
@@ -127,7 +127,7 @@ func (f *filling) fill(stream string, bytes int) {
 // miss publishes plain messages, which nobody can store: publishers do not feel it, and there is a gap.
 func (f *filling) miss(stream string) {
 	f.t.Helper()
-	c, err := nats.Connect(f.server.NATS, nats.ErrorHandler(quiet))
+	c, err := nats.Connect(f.server.NATS, nats.Timeout(readyLimit), nats.ErrorHandler(quiet))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestOverload(t *testing.T) {
 			sent := floodAll(ctx, t, overloadPublishers, flood{
 				url: b.server.NATS, subject: "burst", size: overloadBytes, time: *overloadTime,
 			})
-			b.settle(ctx, s)
+			b.settle(ctx, s, sent.count)
 			stored, lost, known, err := account(ctx, s)
 			if err != nil {
 				t.Fatal(err)
@@ -66,11 +66,11 @@ func perSecond(messages int, took time.Duration) string {
 	return mebibytes(int64(float64(messages) * overloadBytes / took.Seconds()))
 }
 
-// quietTime is how long nothing more may be stored until it is taken that nothing will.
-const quietTime = 1500 * time.Millisecond
+// quietTime is how long nothing more may be stored until it is taken that nothing will. A disk may be busy for seconds.
+const quietTime = 15 * time.Second
 
-// settle returns when nothing more comes in.
-func (b *broker) settle(ctx context.Context, s *client.Stream) {
+// settle returns when all that was published is durable, or nothing more comes in.
+func (b *broker) settle(ctx context.Context, s *client.Stream, published int) {
 	b.t.Helper()
 	ticks := time.NewTicker(50 * time.Millisecond)
 	defer ticks.Stop()
@@ -81,6 +81,9 @@ func (b *broker) settle(ctx context.Context, s *client.Stream) {
 		}
 		if end := info.Partitions[0].DurableOffset; end != last {
 			last, since = end, time.Now()
+		}
+		if last >= int64(published) {
+			return
 		}
 		select {
 		case <-ticks.C:

@@ -13,11 +13,7 @@ import (
 )
 
 // refusals are how often the two connections of a server are refused: NATS clients give up after two each, by default.
-const (
-	refusals = 8
-	// refusedLimit is what they may take.
-	refusedLimit = 15 * time.Second
-)
+const refusals = 8
 
 // TestLoginRefusedForAWhile has a NATS that comes back and does not know the server for some time, as one does whose accounts are
 // not loaded yet: the server tries on, with a word in its log, and captures again.
@@ -25,7 +21,7 @@ func TestLoginRefusedForAWhile(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
 	defer cancel()
-	address := freeAddress(ctx, t)
+	address := freeAddress(t)
 	knows := startNATSFor(ctx, t, address, secret)
 	b := launch(t, buildOnce(t), t.TempDir(), "--nats", "nats://trestle:"+secret+"@"+address)
 	s, err := b.client.CreateStream(ctx, client.StreamConfig{Name: "steady", Subjects: []string{"steady"}})
@@ -43,7 +39,7 @@ func TestLoginRefusedForAWhile(t *testing.T) {
 		}
 		return strings.Count(string(log), "authentication error")
 	}
-	ticks, late := time.NewTicker(10*time.Millisecond), time.After(refusedLimit)
+	ticks, late := time.NewTicker(10*time.Millisecond), time.After(readyLimit)
 	defer ticks.Stop()
 	for refused() < refusals {
 		select {

@@ -156,7 +156,7 @@ func publishRole(out io.Writer, args []string) error {
 }
 
 func (f *flood) publish() (done flooded, err error) {
-	c, err := nats.Connect(f.url)
+	c, err := nats.Connect(f.url, nats.Timeout(readyLimit))
 	if err != nil {
 		return done, err
 	}

@@ -92,7 +92,7 @@ func startSecuredNATS(ctx context.Context, t *testing.T, accounts, config string
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(ctx, t)
+	address := freeAddress(t)
 	for name, text := range map[string][]byte{
 		filepath.Base(accounts): included, "nats.conf": fmt.Appendf(nil, "listen: %q\n%s", address, config),
 	} {
@@ -132,7 +132,7 @@ func (b *broker) connectSecurely(url string, flags []string) *nats.Conn {
 	for i := 0; i+1 < len(flags); i += 2 {
 		files[flags[i]] = flags[i+1]
 	}
-	var options []nats.Option
+	options := []nats.Option{nats.Timeout(readyLimit)}
 	if file := files["--nats-creds"]; file != "" {
 		options = append(options, nats.UserCredentials(file))
 	}

@@ -30,8 +30,8 @@ type steady struct {
 func startSteady(t *testing.T, url, subject string) *steady {
 	t.Helper()
 	closed := make(chan struct{})
-	c, err := nats.Connect(url, nats.ErrorHandler(quiet), nats.MaxReconnects(-1), nats.ReconnectWait(2*steadyPace), nats.ReconnectJitter(0, 0),
-		nats.ReconnectBufSize(-1), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	c, err := nats.Connect(url, nats.Timeout(readyLimit), nats.ErrorHandler(quiet), nats.MaxReconnects(-1),
+		nats.ReconnectWait(2*steadyPace), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +134,9 @@ func recordsOf(ctx context.Context, s *client.Stream) (records, error) {
 // hold compares what was recorded with what was published and with what was away, and returns how many messages are missing.
 // Whole: nothing need be missing, so there may be no gap, or a shorter one.
 func (r *records) hold(published map[uint64]time.Time, away *outage, whole bool) (missing int, err error) {
+	if len(published) == 0 {
+		return 0, errors.New("NATS has confirmed nothing: this says nothing")
+	}
 	last := slices.Max(slices.Collect(maps.Keys(published)))
 	stored := map[uint64]bool{}
 	for i, number := range r.numbers {
