@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/commitlog/vfs"
@@ -17,6 +18,16 @@ type asking struct {
 	syncs chan *askedSync
 	open  int   // files of segments
 	full  error // of opening one again
+	// folder is what the next sync of a folder fails with: a system says it once to who has the folder open, and each sync opens it.
+	folder error
+}
+
+func (s *asking) SyncDir(name string) error {
+	if err := s.folder; err != nil {
+		s.folder = nil
+		return err
+	}
+	return s.FS.SyncDir(name)
 }
 
 // askedSync is a sync that waits for an answer.
@@ -232,7 +243,7 @@ func TestRoundsFail(t *testing.T) {
 
 var errDisk = syscall.EIO
 
-// Without a descriptor to spare a round waits for the one before.
+// Without a descriptor to spare a round waits for the one before, and never shares its open file.
 func TestRoundsWithoutDescriptor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,15 +251,62 @@ func TestRoundsWithoutDescriptor(t *testing.T) {
 		r.disk.full = syscall.EMFILE
 		first, firstEnds := r.begin(5)
 		second, secondEnds := r.begin(5)
-		if second != nil {
+		third, thirdEnds := r.begin(5)
+		if second != nil || third != nil {
 			t.Error("a file was opened")
 		}
 		r.say(first, nil)
-		r.say(<-r.disk.syncs, nil)
+		one := <-r.disk.syncs
+		synctest.Wait()
+		select {
+		case <-r.disk.syncs:
+			t.Error("two rounds sync beside each other through one open file")
+		default:
+		}
+		r.say(one, nil)
+		if err := errors.Join(<-firstEnds, <-secondEnds, <-thirdEnds); err != nil {
+			t.Error(err)
+		}
+		r.wantDurable(15)
+	})
+}
+
+// Who finds that a round makes durable all that there is waits for that one, and not for what is appended meanwhile.
+func TestRoundsCover(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRounds(t)
+		first, firstEnds := r.begin(5)
+		_, coveredEnds := r.begin(0)
+		second, secondEnds := r.begin(5)
+		r.say(first, nil)
+		if is, err := over(coveredEnds); !is || err != nil {
+			t.Errorf("over: %v, %v", is, err)
+		}
+		r.say(second, nil)
 		if err := errors.Join(<-firstEnds, <-secondEnds); err != nil {
 			t.Error(err)
 		}
-		r.wantDurable(10)
+	})
+}
+
+// The first round makes the name of a new segment durable. One beside it does not try as well: it could be the one that hears that
+// this failed.
+func TestRoundsAndTheName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRounds(t)
+		r.disk.folder = errDisk
+		first, firstEnds := r.begin(5)
+		second, secondEnds := r.begin(5)
+		r.say(second, nil)
+		r.say(first, nil)
+		for name, ended := range map[string]<-chan error{"first": firstEnds, "second": secondEnds} {
+			if err := <-ended; !errors.Is(err, commitlog.ErrFault) {
+				t.Errorf("the %s: %v", name, err)
+			}
+		}
+		r.wantDurable(0)
 	})
 }
 
@@ -282,7 +340,7 @@ func TestRoundsAndSealing(t *testing.T) {
 		t.Error("the segment is sealed beside a round")
 	case <-appended:
 		t.Error("no segment was begun")
-	default:
+	case <-time.After(20 * time.Millisecond):
 	}
 	first.answer <- nil
 	sealing := <-r.disk.syncs

@@ -33,9 +33,13 @@ func (l *Log) Sync() (Position, error) {
 	defer func() { <-l.lanes }()
 	l.syncing.RLock()
 	defer l.syncing.RUnlock()
-	for {
+	var wanted Position // once the durable end is there all is well, however much is appended meanwhile
+	for first := true; ; first = false {
 		l.writing.Lock()
 		r, before, err := l.beginRound()
+		if first {
+			wanted = l.End()
+		}
 		l.writing.Unlock()
 		switch {
 		case r != nil:
@@ -44,6 +48,9 @@ func (l *Log) Sync() (Position, error) {
 			return l.Durable(), err
 		}
 		<-before
+		if durable := l.Durable(); !durable.Before(wanted) {
+			return durable, nil
+		}
 	}
 }
 
@@ -53,7 +60,7 @@ func (l *Log) beginRound() (r *syncRound, before <-chan struct{}, err error) {
 	if err := l.usable(); err != nil || l.active == nil {
 		return nil, nil, err
 	}
-	r = &syncRound{segment: l.active, mark: l.markHere(), done: make(chan struct{}), name: l.active.dirtyDir}
+	r = &syncRound{segment: l.active, mark: l.markHere(), done: make(chan struct{})}
 	if r.mark.Durable == l.Durable() { // the segment may be new, and its header not durable
 		return nil, nil, nil
 	}
@@ -63,6 +70,7 @@ func (l *Log) beginRound() (r *syncRound, before <-chan struct{}, err error) {
 			return nil, r.before, nil
 		}
 	} else {
+		r.name = r.segment.dirtyDir // a round that comes after this one ends after it
 		r.segment.lend(r, l)
 	}
 	r.segment.users++

@@ -13,6 +13,7 @@ type growth struct {
 	least  int64         // bytes
 	newest atomic.Int64  // bytes of the newest snapshot
 	since  atomic.Int64  // bytes
+	asked  atomic.Bool   // for a snapshot that is not over
 }
 
 func newGrowth(least, newest int64) *growth {
@@ -23,7 +24,7 @@ func newGrowth(least, newest int64) *growth {
 
 // add counts a command.
 func (g *growth) add(bytes int) {
-	if g.since.Add(int64(bytes)) < max(g.least, g.newest.Load()) {
+	if g.since.Add(int64(bytes)) < max(g.least, g.newest.Load()) || g.asked.Load() {
 		return
 	}
 	select {
@@ -32,19 +33,33 @@ func (g *growth) add(bytes int) {
 	}
 }
 
-// begin says that a snapshot of all that was counted is taken.
-func (g *growth) begin() { g.since.Store(0) }
+// begin says that a snapshot of all that was counted is taken, and returns how much that is.
+func (g *growth) begin() (taken int64) {
+	taken = g.since.Swap(0)
+	select {
+	case <-g.due:
+	default:
+	}
+	return taken
+}
 
-// written says how large it is.
+// over says that the snapshot is. So much of what it took is not in one that is written: the next command asks again.
+func (g *growth) over(missing int64) {
+	g.since.Add(missing)
+	g.asked.Store(false)
+}
+
+// written says how large the newest snapshot is.
 func (g *growth) written(bytes int64) { g.newest.Store(bytes) }
 
-// keepShort takes a snapshot whenever one is due, until the node stops. What goes wrong is raft's to log, and the next command asks
-// again.
+// keepShort has a snapshot taken whenever one is due, until the node stops. Nobody waits for it: where the disk fails, nobody
+// may answer. What goes wrong is raft's to log.
 func (n *Node) keepShort() {
 	for {
 		select {
 		case <-n.growth.due:
-			_ = n.raft.Snapshot().Error()
+			n.growth.asked.Store(true)
+			n.raft.Snapshot() // ends with raft at the latest
 		case <-n.stop.failed:
 			return
 		case <-n.stopped:

@@ -51,8 +51,7 @@ func (r *replica) StoreConfiguration(index uint64, _ raft.Configuration) { r.pro
 
 // Snapshot takes the machine's copy.
 func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
-	r.growth.begin()
-	return &frozen{index: r.progress.index(), state: r.machine.Snapshot(), growth: r.growth}, nil
+	return &frozen{index: r.progress.index(), state: r.machine.Snapshot(), growth: r.growth, taken: r.growth.begin()}, nil
 }
 
 // Restore replaces the machine's state, at the start or by the leader's snapshot. If it fails then this broker cannot
@@ -60,8 +59,9 @@ func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 func (r *replica) Restore(source io.ReadCloser) error {
 	var index [machineIndexBytes]byte
 	_, err := io.ReadFull(source, index[:])
+	state := &counted{from: source}
 	if err == nil {
-		err = r.machine.Restore(source)
+		err = r.machine.Restore(state)
 	}
 	if err != nil {
 		err = fmt.Errorf("the metadata snapshot cannot be read, was it made by a newer version? upgrade the broker: %w", err)
@@ -70,7 +70,20 @@ func (r *replica) Restore(source io.ReadCloser) error {
 	}
 	r.progress.reach(binary.BigEndian.Uint64(index[:]))
 	r.growth.begin()
+	r.growth.written(state.bytes)
 	return nil
+}
+
+// counted counts what is read.
+type counted struct {
+	from  io.Reader
+	bytes int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.from.Read(b)
+	c.bytes += int64(n)
+	return n, err
 }
 
 // frozen is a snapshot on its way to the disk.
@@ -78,6 +91,7 @@ type frozen struct {
 	index  uint64
 	state  io.WriterTo
 	growth *growth
+	taken  int64 // of growth; 0: the snapshot is written
 }
 
 // Persist writes it. Raft cancels the sink if it fails.
@@ -89,9 +103,13 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	if err != nil {
 		return fmt.Errorf("write the metadata snapshot: %w", err)
 	}
+	if err := sink.Close(); err != nil {
+		return err
+	}
 	f.growth.written(size)
-	return sink.Close()
+	f.taken = 0
+	return nil
 }
 
-// Release has nothing to release.
-func (f *frozen) Release() {}
+// Release is called when raft is done with it, whether it was written or not.
+func (f *frozen) Release() { f.growth.over(f.taken) }

@@ -39,8 +39,8 @@ func (n *Node) end(ctx context.Context) {
 	case <-decided:
 	case <-ctx.Done():
 	}
-	n.watching.Wait()
 	stopping := n.raft.Shutdown()
+	n.watching.Wait()
 	// Ends the remote calls that raft's goroutines are in.
 	closing := n.transport.Close()
 	n.transport.CloseStreams()

@@ -125,6 +125,99 @@ func TestSnapshotByBytes(t *testing.T) {
 	sameCommands(t, n, want...)
 }
 
+// held is a machine whose snapshots are written when the test says so.
+type held struct {
+	journal
+	begun, release chan struct{}
+}
+
+func (h *held) Snapshot() io.WriterTo { return heldState{h, h.journal.Snapshot()} }
+
+type heldState struct {
+	held *held
+	io.WriterTo
+}
+
+func (s heldState) WriteTo(to io.Writer) (int64, error) {
+	close(s.held.begun)
+	<-s.held.release
+	return s.WriterTo.WriteTo(to)
+}
+
+// The disk fails while a snapshot is written that was due. Shutdown works all the same, see Fatal.
+func TestShutdownAfterFailureInSnapshot(t *testing.T) {
+	h := &held{begun: make(chan struct{}), release: make(chan struct{})}
+	n, err := Open(t.Context(), Options{
+		Folder: t.TempDir(), Name: "a", Logger: quiet(), Bootstrap: true, Machine: h, Listener: listen(t),
+		Timing: Timing{SnapshotCheck: time.Hour, SnapshotBytes: 1000, TrailingEntries: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a leader", n.Leading)
+	if _, err := n.Propose(t.Context(), make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	<-h.begun
+	if err := n.disk.store.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := n.Propose(ctx, []byte("x")); err == nil {
+		t.Error("a command was stored without a disk")
+	}
+	if err := <-n.Fatal(); err == nil {
+		t.Error("no word of it")
+	}
+	close(h.release)
+	if err := n.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// A snapshot is asked for once, and again when it has not come to be.
+func TestGrowth(t *testing.T) {
+	t.Parallel()
+	g := newGrowth(10, 0)
+	due := func() bool {
+		select {
+		case <-g.due:
+			return true
+		default:
+			return false
+		}
+	}
+	if g.add(9); due() {
+		t.Error("due after 9 bytes")
+	}
+	if g.add(1); !due() {
+		t.Error("not due after 10")
+	}
+	g.asked.Store(true)
+	if g.add(5); due() {
+		t.Error("asked for twice")
+	}
+	taken := g.begin()
+	if g.add(3); taken != 15 || due() {
+		t.Errorf("%d are taken", taken)
+	}
+	g.over(taken) // it failed
+	if g.add(1); !due() {
+		t.Error("not due again")
+	}
+	g.asked.Store(true)
+	g.begin()
+	g.written(100)
+	g.over(0)
+	if g.add(99); due() {
+		t.Error("due before there is as much as the snapshot has")
+	}
+	if g.add(1); !due() {
+		t.Error("not due")
+	}
+}
+
 // Losing the raft folder makes a new raft id (protocol.md 3.5).
 func TestLostFolderIsAnotherNode(t *testing.T) {
 	first := openNode(t, Options{Bootstrap: true})

@@ -150,9 +150,8 @@ func (p *Partition) awaitInterval() {
 // is what is durable with SyncAck, and the end with the others (protocol.md 1.7). It never goes back.
 func (p *Partition) advance() {
 	p.mu.Lock()
-	mode := p.settings.Sync
+	mode, safe := p.settings.Sync, p.log.End() // what is appended under another setting comes later
 	p.mu.Unlock()
-	safe := p.log.End()
 	if mode == SyncAck {
 		safe = p.log.Durable()
 	}
