@@ -265,7 +265,7 @@ func TestRealProducerLearnsOfNewPartitions(t *testing.T) {
 		}
 		return 200 + rng.Int64N(3000)
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	c, err := client.Connect(ctx, proxy.addr)
 	if err != nil {
