@@ -21,6 +21,10 @@ const (
 	largeCrowdedBytes = 512 << 10 // where more is there than the window takes
 )
 
+// windowParts is how many batches a full window goes in: the server syncs two beside each other while the third is on its way to it
+// or from it.
+const windowParts = 3
+
 // lane is what a producer knows of one partition: which batches wait, which are on their way and under which numbers, and
 // what follows from an answer. It neither sends nor waits nor looks at a clock. Its calls come one after the other.
 type lane struct {
@@ -81,7 +85,7 @@ func (l *lane) put(r *batch.Record, size int, spare func() []byte) *parcel {
 // due says whether the oldest batch of the queue may leave: at once while none is on its way, else when it is as large as all
 // that are, or large. So two batches of like size take turns, one on its way while the other is gathered, however many messages
 // that is, and each sync of the server is for one of them. Where more is there than the window takes, it is gathered until it
-// has half of that: else batches would stay as small as they happened to be once, and part of the window would wait.
+// has a third of that: else batches would stay as small as they happened to be once, and part of the window would wait.
 func (l *lane) due() bool {
 	if len(l.queue) == 0 || len(l.flight) >= maxFlight {
 		return false
@@ -94,8 +98,8 @@ func (l *lane) due() bool {
 	case len(l.queue) > 1 || onTheWay == 0:
 		return true
 	case l.crowded:
-		half := oldest.count >= l.window.messages/2 || oldest.size >= l.window.bytes/2
-		return oldest.size >= largeCrowdedBytes || half && oldest.size >= onTheWay
+		part := oldest.count >= l.window.messages/windowParts || oldest.size >= l.window.bytes/windowParts
+		return oldest.size >= largeCrowdedBytes || part && oldest.size >= onTheWay/(windowParts-1)
 	default:
 		return oldest.size >= min(onTheWay, largeBytes)
 	}
