@@ -71,6 +71,7 @@ type Config struct {
 	// Subject of records that name none; "": those are not fanned out (protocol.md 2.2).
 	Subject  string
 	Counters *Counters
+	Buffers  *partition.Buffers // that it shares with others; nil: it shares with nobody
 	Logger   *slog.Logger
 }
 
@@ -87,6 +88,7 @@ type Fanout struct {
 	marker  *Marker
 	last    string // subject of the record before
 	subject []byte // the same
+	mute    bool   // nothing is published on it
 	header  []byte // of a record, while it is made
 	out     outgoing
 }
@@ -107,7 +109,7 @@ const (
 
 // Start fans out what is committed from now on, until Close.
 func Start(config Config) (*Fanout, error) {
-	f := &Fanout{config: config, marker: NewMarker(&config.Secret, config.Known)}
+	f := &Fanout{config: config, marker: NewMarker(&config.Secret, config.Known), mute: true} // of the empty subject
 	reader, err := f.read()
 	if err != nil {
 		return nil, err
@@ -129,7 +131,7 @@ func (f *Fanout) Close() {
 
 func (f *Fanout) read() (*partition.Reader, error) {
 	reader, err := f.config.Partition.Read(partition.ReadOptions{
-		Start: partition.Place{Kind: partition.AtEnd}, Stop: partition.Place{Kind: partition.AtNever}, Plain: true,
+		Start: partition.Place{Kind: partition.AtEnd}, Stop: partition.Place{Kind: partition.AtNever}, Plain: true, Buffers: f.config.Buffers,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("fan-out: %w", err)
@@ -239,7 +241,7 @@ func (f *Fanout) batch(h *batch.Header, b []byte, end int64) error {
 // record publishes one record, with others.
 func (f *Fanout) record(r *batch.Record, offset int64) {
 	subject := f.subjectOf(r)
-	if names.Reserved(subject) || names.Literal(subject) != nil {
+	if f.mute {
 		f.config.Counters.withoutSubject.Add(1)
 		return
 	}
@@ -288,6 +290,9 @@ func (f *Fanout) subjectOf(r *batch.Record) string {
 		f.last, f.subject = f.config.Subject, []byte(f.config.Subject)
 	case len(r.Subject) > 0 && f.last != string(r.Subject):
 		f.last, f.subject = string(r.Subject), append(f.subject[:0], r.Subject...)
+	default:
+		return f.last
 	}
+	f.mute = names.Reserved(f.last) || names.Literal(f.last) != nil
 	return f.last
 }

@@ -126,7 +126,7 @@ var stream = uuid.MustParse("6a0f6a6c-3f0e-4a7b-9a58-6d4f0a2c8f11")
 func start(t *testing.T, p *partition.Partition, epoch uint64, out *publisher, counters *fanout.Counters) *fanout.Fanout {
 	t.Helper()
 	f, err := fanout.Start(fanout.Config{
-		Partition: p, Epoch: epoch, Publisher: out, Secret: fanout.SecretOf([32]byte{1}), Stream: stream, Number: 2, Subject: "own",
+		Partition: p, Epoch: epoch, Publisher: out, Buffers: &partition.Buffers{}, Secret: fanout.SecretOf([32]byte{1}), Stream: stream, Number: 2, Subject: "own",
 		Counters: counters, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

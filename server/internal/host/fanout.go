@@ -27,7 +27,7 @@ func (h *Host) fanOut(r *replica, w *wanted) error {
 		Partition: r.partition, Epoch: r.epoch, Publisher: h.config.Publisher,
 		Secret: fanout.SecretOf(h.config.Metadata.State().Cluster().Secret),
 		Known:  &h.known, Stream: w.stream.ID, Group: w.stream.Config.GetQueueGroup(), Number: w.Number, Subject: subject,
-		Counters: &h.fanned, Logger: h.config.Logger,
+		Counters: &h.fanned, Buffers: &h.buffers, Logger: h.config.Logger,
 	})
 	if err != nil {
 		return err

@@ -63,8 +63,9 @@ type Host struct {
 	turns       *partition.Turns
 	disk        *disk
 	fanned      fanout.Counters
-	known       fanout.Known // markers of what goes out and comes back
-	opened      bool         // the start is over; what begins to lead now, with a log, led before or was led elsewhere
+	known       fanout.Known      // markers of what goes out and comes back
+	buffers     partition.Buffers // of fan-outs
+	opened      bool              // the start is over; what begins to lead now, with a log, led before or was led elsewhere
 	producers   producerIDs
 
 	// What follows belongs to whoever reconciles: Open, then run, then Close.

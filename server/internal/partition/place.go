@@ -65,11 +65,14 @@ type ReadOptions struct {
 	LeaderEpoch uint64
 	// Plain unpacks batches that are packed; they are decrypted in any case.
 	Plain bool
+	// Buffers are what chunks are read into, if a chunk is used no longer than until the next one is asked for; nil: each has
+	// memory of its own. Not Backwards.
+	Buffers *Buffers
 }
 
 // Read returns a reader. An offset below the log start or above the next offset is a *commitlog.RangeError.
 func (p *Partition) Read(o ReadOptions) (*Reader, error) {
-	r := &Reader{partition: p, limit: o.MaxBytes, hard: o.MaxBytes > 0, plain: o.Plain, stop: math.MaxInt64, startTime: math.MinInt64, stopTime: math.MaxInt64}
+	r := &Reader{partition: p, limit: o.MaxBytes, hard: o.MaxBytes > 0, plain: o.Plain, buffers: o.Buffers, stop: math.MaxInt64, startTime: math.MinInt64, stopTime: math.MaxInt64}
 	if o.MaxBytes == 0 {
 		r.limit = DefaultChunk
 	}

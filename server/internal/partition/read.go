@@ -35,6 +35,8 @@ type Reader struct {
 	size      int  // bytes of the next buffer
 	limit     int  // bytes of a chunk
 	hard      bool // limit holds for a single batch, too
+	buffers   *Buffers
+	buf       *[]byte // of the last chunk, from buffers; nil: none
 }
 
 // Sizes of a Reader's buffers: they grow where there is much to read and shrink where there is little.
@@ -78,6 +80,7 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			if until == r.stopAt || last {
 				return Chunk{}, io.EOF
 			}
+			r.buffers.giveBack(&r.buf)
 			if err := r.wait(ctx, growing, committed); err != nil {
 				return Chunk{}, err
 			}
@@ -155,11 +158,11 @@ func (r *Reader) read(until commitlog.Position) (commitlog.Run, error) {
 	if r.size == 0 {
 		r.size = min(firstChunk, r.limit)
 	}
-	run, err := r.log.Read(make([]byte, r.size), until)
+	run, err := r.log.Read(r.buffers.take(&r.buf, r.size), until)
 	var large *commitlog.TooLargeError
 	for errors.As(err, &large) && large.SizeBytes > r.size && (large.SizeBytes <= r.limit || !r.hard) {
 		r.size = large.SizeBytes
-		run, err = r.log.Read(make([]byte, r.size), until)
+		run, err = r.log.Read(r.buffers.take(&r.buf, r.size), until)
 	}
 	switch n := len(run.Bytes); {
 	case n > r.size/2 || r.size > r.limit:
