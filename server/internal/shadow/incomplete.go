@@ -74,7 +74,7 @@ func (r *Ring) Empty(cause batch.GapCause, now int64) {
 	from := now
 	for it, last := r.waiting.head, r.waiting.tail; it != nil; {
 		next, done := it.links[inState].next, it == last
-		from = min(from, it.learnt)
+		from = min(from, it.earliest())
 		if it.lost == 0 {
 			r.remove(it)
 			r.lose(it, cause)
@@ -100,7 +100,7 @@ func (r *Ring) takeMissing() []Report {
 		next := it.links[inState].next
 		if it.lost != 0 {
 			if it.lost != refusedHere {
-				lost.add(it.lost, it.learnt)
+				lost.add(it.lost, it)
 			}
 			r.remove(it)
 		}
@@ -140,8 +140,8 @@ func (m *missing) report() Report {
 // tally sums up what was lost, by cause.
 type tally []Report
 
-func (t *tally) add(cause batch.GapCause, heard int64) {
-	t.merge(Report{Cause: cause, First: heard, Last: heard, Count: 1, Counted: true})
+func (t *tally) add(cause batch.GapCause, it *item) {
+	t.merge(Report{Cause: cause, First: it.earliest(), Last: it.learnt, Count: 1, Counted: true})
 }
 
 func (t *tally) merge(report Report) {

@@ -25,6 +25,7 @@ type item struct {
 	dies    int64 // when unheard ends
 	learnt  int64 // when this replica heard it, or else when it was appended
 	fromLog bool  // learnt is when it was appended, which says nothing of when it was heard
+	late    int64 // by how much it may have been heard earlier than learnt: see delays
 	number  uint64
 	since   int64 // progress of the leader (see Ring.progress) when it began to wait
 	seq     uint64
@@ -56,6 +57,9 @@ func (it *item) size() int64 {
 }
 
 const duplicateOverhead = 64
+
+// earliest is when the message may have been heard first, and learnt when it was heard at last.
+func (it *item) earliest() int64 { return it.learnt - it.late }
 
 // before is the order in which this replica learnt of messages.
 func (it *item) before(other *item) bool {

@@ -132,9 +132,14 @@ func (w *world) explained(l *ledger, m *message) bool {
 	})
 }
 
+// explains says whether a gap stands for a time at which someone heard the message. When it was appended is as good if
+// someone heard it after that, but not when a leader recovered it long after all had heard it.
 func (l *ledger) explains(m *message) bool {
 	return slices.ContainsFunc(l.gaps, func(g batch.Gap) bool {
-		return slices.ContainsFunc(m.times, func(t int64) bool { return g.FromTime <= t && t <= g.ToTime })
+		within := func(t int64) bool { return g.FromTime <= t && t <= g.ToTime }
+		return slices.ContainsFunc(m.times, within) || slices.ContainsFunc(m.appended, func(t int64) bool {
+			return within(t) && slices.ContainsFunc(m.times, func(heard int64) bool { return heard >= t })
+		})
 	})
 }
 

@@ -21,7 +21,7 @@ func (r *Ring) lose(it *item, cause batch.GapCause) {
 		return
 	}
 	if r.leading && !mutant("shadow-leader-keeps-lost") {
-		r.miss(missing{cause: cause, from: it.learnt, to: it.learnt, atLeast: 1, counted: cause == batch.GapRingOverflow, heard: true})
+		r.miss(missing{cause: cause, from: it.earliest(), to: it.learnt, atLeast: 1, counted: cause == batch.GapRingOverflow, heard: true})
 		return
 	}
 	it.record, it.ack, it.dups, it.lost = nil, nil, nil, cause
@@ -30,7 +30,7 @@ func (r *Ring) lose(it *item, cause batch.GapCause) {
 		return
 	}
 	if cause != refusedHere {
-		r.miss(missing{cause: cause, from: it.learnt, to: it.learnt, heard: true})
+		r.miss(missing{cause: cause, from: it.earliest(), to: it.learnt, heard: true})
 	}
 }
 

@@ -17,6 +17,7 @@ func (r *Ring) Appended(a Captured, now int64) {
 		r.unlink(it)
 		r.resize(it, func() { it.record, it.lost = nil, 0 })
 		it.seq, it.offset = a.Seq, a.Offset
+		r.delays.note(a.Seq, a.AppendTime-it.earliest())
 		it.state = matched
 		if it.unheard && it.dies > now {
 			it.state = early
@@ -121,6 +122,7 @@ func (r *Ring) takeDuplicates(it *item) {
 // acknowledgement, once.
 func (r *Ring) Committed(seq uint64) []Settled {
 	r.committed = max(r.committed, seq)
+	r.delays.committed(r.committed)
 	settled := r.late
 	r.late = nil
 	for it := r.matched.head; it != nil && it.seq < r.committed; it = r.matched.head {
@@ -180,6 +182,7 @@ func (r *Ring) Truncated(seq uint64, cut []CutRecord, _ int64) {
 		back = append(back, it)
 		r.bytes += it.size()
 	}
+	r.delays.truncated(seq)
 	for _, it := range slices.Backward(back) {
 		r.bytes -= it.size()
 		r.wait(it)
@@ -199,6 +202,9 @@ func (r *Ring) uncut(c *CutRecord, known map[place][]*item) *item {
 	} else {
 		it = r.newItem(c.Fingerprint, c.ID, c.Time)
 		it.fromLog = !mutant("shadow-cut-time-bounds")
+		if !mutant("shadow-delay-forgotten") {
+			it.late = r.delays.longest(c.Seq)
+		}
 		if mutant("shadow-unknown-unheard") {
 			it.unheard, it.dies = true, c.Time+10*r.options.WindowNanos
 		}

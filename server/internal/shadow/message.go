@@ -44,7 +44,7 @@ type Settled struct {
 // to its leader, a leader writes it as a gap; a replica keeps it until that gap is committed (see Gaps).
 type Report struct {
 	Cause       batch.GapCause
-	First, Last int64 // when they were heard
+	First, Last int64 // between which they were heard: of one that was heard and forgotten before its record was cut, bounds
 	Count       uint64
 	Counted     bool // Count is known
 }

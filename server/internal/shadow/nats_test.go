@@ -12,7 +12,8 @@ type message struct {
 	id        uint64 // 0: none
 	wantsAck  bool
 	published int64
-	times     []int64 // when replicas heard it or appended it, by their clocks
+	times     []int64 // when replicas heard it, by their clocks
+	appended  []int64 // when leaders appended it, by theirs
 	hearings  []hearing
 	twice     int
 	late      int // deliveries later than the window

@@ -72,7 +72,7 @@ func (r *Ring) missRefused(it *item) {
 	if cause == 0 {
 		cause = batch.GapPaused
 	}
-	r.miss(missing{cause: cause, from: it.learnt, to: it.learnt, heard: true})
+	r.miss(missing{cause: cause, from: it.earliest(), to: it.learnt, heard: true})
 }
 
 func (it *item) refusedAcks() [][]byte {
@@ -153,10 +153,10 @@ func (r *Ring) overdue() []Report {
 		}
 		switch it.lost {
 		case 0, batch.GapRingOverflow:
-			elsewhere.add(batch.GapHeardElsewhere, it.learnt)
+			elsewhere.add(batch.GapHeardElsewhere, it)
 		case refusedHere:
 		default: // the leader may have refused it
-			elsewhere.merge(Report{Cause: it.lost, First: it.learnt, Last: it.learnt})
+			elsewhere.merge(Report{Cause: it.lost, First: it.earliest(), Last: it.learnt})
 		}
 		r.remove(it)
 	}

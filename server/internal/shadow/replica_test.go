@@ -198,7 +198,7 @@ func (r *replica) append(e entry) {
 	seq := uint64(len(r.log))
 	r.log = append(r.log, e)
 	for i, s := range e.stored {
-		s.m.times = append(s.m.times, e.time)
+		s.m.appended = append(s.m.appended, e.time)
 		if s.m.id != 0 {
 			r.ids[s.m.id]++
 		}

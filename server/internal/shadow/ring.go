@@ -41,6 +41,7 @@ type Ring struct {
 	committed uint64 // end of what is committed, a seq
 	hearsFrom int64  // nothing that was published before can still be heard
 	duplicate int    // early items with duplicates
+	delays    delays // of records at or behind committed
 
 	blindUntil int64          // until then a message may come whose record there was no room to remember
 	judgesFrom int64          // what is heard before, a leader may have refused: it is not kept
