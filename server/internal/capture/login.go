@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/nats-io/nats.go"
 )
@@ -28,6 +29,9 @@ func remedy(err error) string {
 		return "log in with what NATS takes: a user and a password in the URL of --nats, or a file with --nats-creds"
 	case strings.Contains(err.Error(), "tls: "): // what the other side complains of has no type
 		return "name the CA that has signed its certificate with --nats-tls-ca, and where it wants one of yours, that with --nats-tls-cert and --nats-tls-key"
+	}
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) { // before it was heard why
+		return "it broke the connection off: check the login in --nats or --nats-creds, and with TLS what --nats-tls-cert and --nats-tls-ca name"
 	}
 	return "is a NATS server listening there?"
 }
