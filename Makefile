@@ -60,9 +60,6 @@ test: ## Run the tests, with the race detector where it works (PKG=./... RUN=reg
 	go test $$race -shuffle=on -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
 	@if [ '$(PKG)$(RUN)' = ./... ]; then cd .compat && go test -short -count 1 -timeout $(TIMEOUT) ./...; fi
 
-.PHONY: test-again
-test-again: test ## What CI does with packages that failed, alone (PKG=)
-
 .PHONY: lint
 lint: lint-go lint-proto breaking ## Run every check of the source: lint-go, lint-proto, breaking
 
