@@ -118,6 +118,11 @@ func TestFanoutMetrics(t *testing.T) {
 	t.Parallel()
 	k := start(t)
 	s := k.createAs(t, client.StreamConfig{Name: "orders", Subjects: []string{"orders"}, Fanout: true})
+	m := client.Message{Value: []byte("v"), Headers: []client.HeaderField{{Name: "no token", Value: []byte("1")}}}
+	if _, err := s.PublishMessage(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	k.awaitMetrics(t, map[string]float64{"trestle_fanout_unheard_total": 1, "trestle_fanout_messages_total": 0})
 	heard, err := k.nats.SubscribeSync("orders")
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +130,6 @@ func TestFanoutMetrics(t *testing.T) {
 	if err := k.nats.FlushTimeout(patience); err != nil {
 		t.Fatal(err)
 	}
-	m := client.Message{Value: []byte("v"), Headers: []client.HeaderField{{Name: "no token", Value: []byte("1")}}}
 	if _, err := s.PublishMessage(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +137,7 @@ func TestFanoutMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.awaitMetrics(t, map[string]float64{
-		"trestle_fanout_messages_total": 1, "trestle_fanout_dropped_total": 0, "trestle_fanout_without_subject_total": 0,
+		"trestle_fanout_messages_total": 1, "trestle_fanout_unheard_total": 1, "trestle_fanout_dropped_total": 0, "trestle_fanout_without_subject_total": 0,
 		"trestle_fanout_dropped_headers_total": 1,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strconv"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/trestlehq/trestle/server/internal/capture"
 	"github.com/trestlehq/trestle/server/internal/host"
 )
 
@@ -90,6 +92,29 @@ func (n *embeddedNATS) published() (bool, error) {
 		return true, fmt.Errorf("asking the embedded NATS what it has heard: %w", err)
 	}
 	return state.InMsgs > 0, nil
+}
+
+// Changes is how often anybody has subscribed or unsubscribed.
+func (n *embeddedNATS) Changes() (uint64, error) {
+	state, err := n.server.Subsz(nil)
+	if err != nil {
+		return 0, fmt.Errorf("asking the embedded NATS for its subscriptions: %w", err)
+	}
+	return state.NumInserts + state.NumRemoves, nil
+}
+
+// Subscriptions are all there are: it has no other servers around it. The state is of before the list.
+func (n *embeddedNATS) Subscriptions() ([]capture.Subscribed, uint64, error) {
+	state, err := n.server.Subsz(&natsserver.SubszOptions{Subscriptions: true, Limit: math.MaxInt})
+	if err != nil {
+		return nil, 0, fmt.Errorf("listing the subscriptions of the embedded NATS: %w", err)
+	}
+	all := make([]capture.Subscribed, 0, len(state.Subs))
+	for i := range state.Subs {
+		s := &state.Subs[i]
+		all = append(all, capture.Subscribed{Client: s.Cid, Number: s.Sid, Subject: s.Subject, Group: s.Queue})
+	}
+	return all, state.NumInserts + state.NumRemoves, nil
 }
 
 // stop ends the server and waits for it.

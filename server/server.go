@@ -207,13 +207,14 @@ func (s *Server) unheard() error {
 func (s *Server) connectNATS(ctx context.Context, config *Config) (source *capture.Source, refuse func(context.Context) error, err error) {
 	refuse = func(context.Context) error { return nil }
 	urls := strings.Join(config.NATSURLs, ",")
+	var audience capture.Audience
 	if urls == "" {
 		nats, err := startNATS(ctx, config.NATSListen, s.ready.ID, config.Logger)
 		if err != nil {
 			return nil, nil, err
 		}
 		s.onStop(func(context.Context) error { nats.stop(); return nil })
-		s.nats = nats
+		s.nats, audience = nats, nats
 		urls = "nats://" + nats.address
 		refuse = func(ctx context.Context) error {
 			ours, err := source.ClientIDs()
@@ -226,7 +227,7 @@ func (s *Server) connectNATS(ctx context.Context, config *Config) (source *captu
 	s.ready.NATS = capture.WithoutLogin(urls)
 	source, err = capture.Connect(ctx, capture.Config{
 		URLs: urls, Name: "trestle " + s.ready.ID, Options: config.natsOptions(), MaxMessageBytes: host.MaxMessageBytes,
-		DropsReaders: len(config.NATSURLs) > 0, QueuedBytes: int(config.CaptureBytes), Logger: config.Logger,
+		DropsReaders: len(config.NATSURLs) > 0, QueuedBytes: int(config.CaptureBytes), Audience: audience, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, nil, err

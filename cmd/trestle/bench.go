@@ -40,6 +40,7 @@ type benchLoad struct {
 	time                                               durationFlag
 	sync                                               choiceFlag
 	fanout                                             bool
+	listeners                                          countFlag
 }
 
 // Defaults of the load. latencyRate is that of bench latency; others publish as fast as it goes.
@@ -84,6 +85,8 @@ func (l *benchLoad) addTo(cmd *cobra.Command, names ...string) {
 			flags.Var(&l.sync, name, "make messages durable: ack (before any ack), interval, none")
 		case "fanout":
 			flags.BoolVar(&l.fanout, name, false, "have the server pass on to NATS what it stores")
+		case "listeners":
+			flags.Var(&l.listeners, name, "have `N` processes listen on NATS to what is published, which needs --fanout")
 		}
 	}
 }
@@ -91,7 +94,7 @@ func (l *benchLoad) addTo(cmd *cobra.Command, names ...string) {
 func (l *benchLoad) load() loadtest.Load {
 	return loadtest.Load{
 		Messages: l.messages.n, Size: int(l.size.n), Publishers: int(l.publishers.n), InFlight: int(l.inFlight.n),
-		Rate: l.rate.n, Time: time.Duration(l.time),
+		Listeners: int(l.listeners.n), Rate: l.rate.n, Time: time.Duration(l.time),
 	}
 }
 
@@ -114,6 +117,9 @@ func newBenchKindCommand(inv *invocation, kind *benchKind) *cobra.Command {
 	l.addTo(cmd, kind.flags...)
 	out.addTo(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if l.listeners.n > 0 && !l.fanout {
+			return argumentMisuse(cmd, "--listeners hear nothing without --fanout; add it")
+		}
 		return server.use(inv, cmd, func(ctx context.Context, o *bench) error {
 			return o.measure(ctx, inv, kind, l, out.is(formatJSON))
 		})

@@ -14,9 +14,10 @@ func (r *benchReport) json() string {
 	if r.kind != "read" {
 		o.text("sync", r.sync)
 	}
-	if r.kind == "publish" {
+	if r.kind == contestPublish {
 		o.name("fanout")
 		o.dst = strconv.AppendBool(o.dst, r.fanout)
+		o.number("listeners", int64(r.load.Listeners))
 	}
 	o.name("rounds")
 	o.dst = append(o.dst, '[')
@@ -30,6 +31,9 @@ func (r *benchReport) json() string {
 		} else {
 			p.number("per_second", int64(m.PerSecond()))
 			p.number("lost", m.Lost)
+			if r.kind == contestPublish {
+				p.number("heard", m.Heard)
+			}
 			appendLatency(&p, &m.Latency)
 			appendUsage(&p, m)
 		}

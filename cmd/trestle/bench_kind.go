@@ -46,7 +46,7 @@ an ack takes is then only how many messages wait.`,
 		example: `  trestle bench publish
   trestle bench publish --in-flight 1 --time 5s
   trestle bench publish --rate 50000 --sync none`,
-		flags:  []string{"messages", "size", "publishers", "in-flight", "rate", "time", "sync", "fanout", "rounds"},
+		flags:  []string{"messages", "size", "publishers", "in-flight", "rate", "time", "sync", "fanout", "listeners", "rounds"},
 		change: func(l *benchLoad) { l.time = durationFlag(benchTime) },
 		sides: func(o *bench, l *benchLoad) []loadtest.Side {
 			return []loadtest.Side{o.trestle.Publish("publish", client.Sync(l.sync.word))}

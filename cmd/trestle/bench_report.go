@@ -47,6 +47,9 @@ func (r *benchReport) text() string {
 	fmt.Fprintf(&text, "bench %s: %s\n%s\n\n", r.kind, r.server, loadText(&r.load, r.kind))
 	ours := len(r.rounds[0]) - 1
 	columns := append([]string{"ROUND"}, benchColumns[r.kind]...)
+	if r.kind == contestPublish && r.load.Listeners > 0 {
+		columns = append(columns, heardColumn)
+	}
 	table := newBenchTable(append(columns, "SERVER CPU/MILLION", "PEAK MEMORY", "ALLOCATIONS/MESSAGE")...)
 	for i, round := range r.rounds {
 		m := &round[ours]
@@ -61,6 +64,9 @@ func (r *benchReport) text() string {
 			cells = append(cells, count(m.Lost))
 		case "publish":
 			cells = append(append(cells, perSecond(m.PerSecond()), count(m.Lost)), latencyCells(&m.Latency)...)
+			if r.load.Listeners > 0 {
+				cells = append(cells, heardText(heardShare(&r.load, m)))
+			}
 		default:
 			cells = append(cells, perSecond(m.PerSecond()), count(m.Lost))
 		}
@@ -86,6 +92,9 @@ func loadText(l *loadtest.Load, kind string) string {
 	if kind == "publish" {
 		text += fmt.Sprintf(", %s in flight", count(l.InFlight))
 	}
+	if kind == "publish" && l.Listeners > 0 {
+		text += fmt.Sprintf(", %d listeners", l.Listeners)
+	}
 	if l.Rate > 0 {
 		text += fmt.Sprintf(", %s a second", count(l.Rate))
 	}
@@ -94,6 +103,16 @@ func loadText(l *loadtest.Load, kind string) string {
 	}
 	return text
 }
+
+// heardColumn is what listeners heard of what was acked.
+const heardColumn = "HEARD"
+
+// heardShare is which part of what was acked a listener heard, in the mean.
+func heardShare(l *loadtest.Load, m *loadtest.Measurement) float64 {
+	return float64(m.Heard) / float64(max(1, m.Messages*int64(l.Listeners)))
+}
+
+func heardText(share float64) string { return fmt.Sprintf("%.4g%%", 100*share) }
 
 // captureRatio is the rate of capturing, until all is committed, to that of a core NATS subscriber.
 func captureRatio(round []loadtest.Measurement) float64 {

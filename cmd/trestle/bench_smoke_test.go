@@ -37,7 +37,9 @@ func TestBenchSmoke(t *testing.T) {
 		Client float64  `json:"client_allocations_per_message"`
 	}
 	for _, args := range [][]string{
-		{"vs", "core", "--only", contestCapture}, {"vs", "jetstream", "--only", "publish,read,single"},
+		{"vs", "core", "--only", contestCapture},
+		{"vs", "jetstream", "--only", "publish,read,single"},
+		{"vs", "jetstream", "--only", contestPublish, "--fanout"},
 	} {
 		out := benched(t, append(args, "--messages", "100000", "--rounds", "2", "--time", "1s", "-o", "json")...)
 		for line := range strings.Lines(out) {

@@ -27,7 +27,7 @@ func TestBenchHelp(t *testing.T) {
 func measured(slower int) loadtest.Measurement {
 	took := time.Duration(slower) * time.Second
 	return loadtest.Measurement{
-		Messages: 1_000_000, Took: took, Committed: took + 250*time.Millisecond, Allocations: 2_000_000,
+		Messages: 1_000_000, Took: took, Committed: took + 250*time.Millisecond, Heard: 1_999_000, Allocations: 2_000_000,
 		Latency: loadtest.Latency{
 			Count: 1_000_000, P50: 64_531 * time.Nanosecond, P90: 105 * time.Microsecond, P99: 1234567 * time.Nanosecond,
 			P999: 25 * time.Millisecond, Max: 1504 * time.Millisecond,
@@ -43,7 +43,7 @@ func lossy() loadtest.Measurement {
 
 func TestBenchReportsGolden(t *testing.T) {
 	t.Parallel()
-	load := loadtest.Load{Messages: 1_000_000, Size: 128, Publishers: 4, InFlight: 1024, Rate: 50_000, Time: 90 * time.Second}
+	load := loadtest.Load{Messages: 1_000_000, Size: 128, Publishers: 4, InFlight: 1024, Listeners: 2, Rate: 50_000, Time: 90 * time.Second}
 	var text, asJSON strings.Builder
 	for _, kind := range benchKinds() {
 		rounds := [][]loadtest.Measurement{{measured(1)}, {lossy()}}
@@ -63,7 +63,7 @@ func TestBenchVerdictGolden(t *testing.T) {
 	t.Parallel()
 	v := &loadtest.Verdict{
 		Name: contestPublish, Sides: []string{sideAck, sideJetStream},
-		Load:   loadtest.Load{Messages: 1_000_000, Size: 128, Publishers: 1, InFlight: 1024, Time: 5 * time.Second},
+		Load:   loadtest.Load{Messages: 1_000_000, Size: 128, Publishers: 1, InFlight: 1024, Listeners: 2, Time: 5 * time.Second},
 		Rounds: [][]loadtest.Measurement{{measured(1), measured(6)}, {measured(2), lossy()}, {measured(1), measured(5)}},
 		Comparisons: []loadtest.Comparison{{
 			Pairing: loadtest.Pairing{Ours: 0, Theirs: 1, Figure: loadtest.FigureRate}, Ratio: loadtest.Spread{Min: 1.02, Median: 5, Max: 6},
@@ -117,6 +117,23 @@ func TestBenchAll(t *testing.T) {
 	}
 	if got, want := strings.Join(kinds, " "), "capture publish read latency"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestBenchListeners: whoever listens on NATS hears all that is acked, of each side.
+func TestBenchListeners(t *testing.T) {
+	t.Parallel()
+	const messages, listeners = 2000, 2
+	out := benched(t, "vs", "jetstream", "--only", contestPublish, "--fanout", "--listeners", "2", "--messages", "2000", "--time", "1m", "--rounds", "1", "-o", "json")
+	object := decodeLine(t, out)
+	if object["listeners"] != float64(listeners) {
+		t.Errorf("got %v listeners", object["listeners"])
+	}
+	for _, s := range object["sides"].([]any) {
+		side := s.(map[string]any)
+		if round := side["rounds"].([]any)[0].(map[string]any); round["heard"] != float64(messages*listeners) {
+			t.Errorf("%s: %v messages were heard, want %d", side["name"], round["heard"], messages*listeners)
+		}
 	}
 }
 

@@ -43,7 +43,12 @@ func verdictText(v *loadtest.Verdict) string {
 
 // sidesTable is what each side did, by its medians.
 func sidesTable(v *loadtest.Verdict) string {
-	sides := newBenchTable("MEDIANS", "RATE", "LOST", "P50", "P99", "SERVER CPU/MILLION", "PEAK MEMORY")
+	columns := []string{"MEDIANS", "RATE", "LOST", "P50", "P99", "SERVER CPU/MILLION", "PEAK MEMORY"}
+	listened := v.Name == contestPublish && v.Load.Listeners > 0
+	if listened {
+		columns = append(columns, heardColumn)
+	}
+	sides := newBenchTable(columns...)
 	for i, name := range v.Sides {
 		median := func(figure func(*loadtest.Measurement) float64) float64 {
 			return loadtest.SpreadOf(v.Rounds, i, figure).Median
@@ -61,7 +66,11 @@ func sidesTable(v *loadtest.Verdict) string {
 		if size := median(peakMemory); size > 0 {
 			memory = formatSize(int64(size))
 		}
-		sides.row(append(cells, cpu, memory)...)
+		cells = append(cells, cpu, memory)
+		if listened {
+			cells = append(cells, heardText(median(func(m *loadtest.Measurement) float64 { return heardShare(&v.Load, m) })))
+		}
+		sides.row(cells...)
 	}
 	return sides.String()
 }
@@ -94,6 +103,9 @@ func verdictJSON(rival string, v *loadtest.Verdict) string {
 	o.text("bench", "vs "+rival)
 	o.text("contest", v.Name)
 	appendLoad(&o, &v.Load)
+	if v.Name == contestPublish {
+		o.number("listeners", int64(v.Load.Listeners))
+	}
 	o.name("sides")
 	o.dst = append(o.dst, '[')
 	for i, name := range v.Sides {
@@ -115,6 +127,9 @@ func verdictJSON(rival string, v *loadtest.Verdict) string {
 				p.number("committed_per_second", int64(m.CommittedPerSecond()))
 			}
 			p.number("lost", m.Lost)
+			if v.Name == contestPublish {
+				p.number("heard", m.Heard)
+			}
 			appendLatency(&p, &m.Latency)
 			appendUsage(&p, m)
 			side.dst = append(p.dst, '}')

@@ -90,7 +90,7 @@ Liftbridge, which never fsyncs, is not built in: --program names its server.`,
 		ValidArgs: []string{rivalCore, rivalJetStream, rivalLiftbridge},
 	}
 	v.server.addTo(inv, cmd, false)
-	v.load.addTo(cmd, "messages", "size", "publishers", "in-flight", "rate", "time", "fanout", "rounds")
+	v.load.addTo(cmd, "messages", "size", "publishers", "in-flight", "rate", "time", "fanout", "listeners", "rounds")
 	cmd.Flags().Lookup("time").Usage = "measure latency for `D`, and end a round of publishing after it"
 	cmd.Flags().Lookup("rate").Usage = "publish `N` messages a second, to measure latency"
 	cmd.Flags().StringVar(&v.program, "program", "", "start `FILE` as the Liftbridge server to compare with")
@@ -111,6 +111,9 @@ func (v *versus) argument(cmd *cobra.Command, args []string) error {
 	v.rival = args[0]
 	if (v.rival == rivalLiftbridge) != (v.program != "") {
 		return argumentMisuse(cmd, "--program FILE and liftbridge belong together: the file is its server")
+	}
+	if v.load.listeners.n > 0 && (v.rival != rivalJetStream || !v.load.fanout) {
+		return argumentMisuse(cmd, "--listeners hear what is published for acks: by JetStream, and here with --fanout")
 	}
 	for _, word := range v.only {
 		if !slices.Contains(rivals()[v.rival], word) {

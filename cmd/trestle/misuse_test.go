@@ -25,6 +25,8 @@ func TestMisuse(t *testing.T) {
 		"bench vs nobody":             {args: words("bench vs kafka"), want: []string{"compare with what?", "core, jetstream or liftbridge"}},
 		"bench vs no program":         {args: words("bench vs liftbridge"), want: []string{"--program FILE", "usage: trestle bench vs core|jetstream|liftbridge"}},
 		"bench vs unknown contest":    {args: words("bench vs jetstream --only speed"), want: []string{`--only "speed"`, "capture,publish,read,single,latency"}},
+		"bench listeners":             {args: words("bench publish --listeners 1"), want: []string{"--listeners hear nothing without --fanout"}},
+		"bench vs listeners":          {args: words("bench vs jetstream --listeners 1"), want: []string{"--listeners", "--fanout"}},
 		"bench vs without contest":    {args: words("bench vs core --only publish"), want: []string{"core has no such thing", "capture, latency"}},
 		"bench of no messages":        {args: words("bench capture --messages 0"), want: []string{`--messages "0"`}},
 		"bench with an argument":      {args: words("bench capture fast"), want: []string{"takes no argument"}},

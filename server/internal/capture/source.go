@@ -30,7 +30,9 @@ type Config struct {
 	// QueuedBytes is how much may wait in all partitions together until it is stored, about: beyond it nothing is read from
 	// NATS, or, with DropsReaders, messages become gaps; 0: DefaultQueuedBytes.
 	QueuedBytes int
-	Logger      *slog.Logger
+	// Audience is that of the NATS at URLs, if it runs in this process; nil: it does not.
+	Audience Audience
+	Logger   *slog.Logger
 }
 
 // DefaultQueuedBytes is what may wait in all partitions together.
@@ -56,6 +58,7 @@ type Source struct {
 	recorder   recorder // the dispatcher's
 	counters   counters
 	outage     outage
+	audience   audience
 	logins     loginLog
 	never      chan *nats.Msg // what nats.go would hand on: nothing comes to it
 	back       chan struct{}  // the connection may be back

@@ -30,18 +30,21 @@ type Publisher interface {
 	// Send sends commands of NATS's client protocol, whole ones. With an error some of them may have been sent; what was not
 	// is not kept.
 	Send(commands []byte) error
+	// Listeners are who listens now; nil: it is not known.
+	Listeners() *Listeners
 	// MaxPayload is how many bytes the header and the value of a message may have together.
 	MaxPayload() int
 }
 
 // Counters are what all fan-outs of a broker did. The zero value is ready to use.
 type Counters struct {
-	published, dropped, withoutSubject, droppedHeaders atomic.Uint64
+	published, unheard, dropped, withoutSubject, droppedHeaders atomic.Uint64
 }
 
 // Counts are the values of Counters at one moment. They only grow.
 type Counts struct {
 	Published uint64 // messages given to NATS
+	Unheard   uint64 // messages that were not, since nobody listened
 	// Dropped are messages that were not: NATS was away, too slow, or takes none so large, or the fan-out ended first. What
 	// cannot be read any more counts by its offsets, which are as many messages or more.
 	Dropped        uint64
@@ -52,7 +55,7 @@ type Counts struct {
 // Now are the counts as of now.
 func (c *Counters) Now() Counts {
 	return Counts{
-		Published: c.published.Load(), Dropped: c.dropped.Load(),
+		Published: c.published.Load(), Unheard: c.unheard.Load(), Dropped: c.dropped.Load(),
 		WithoutSubject: c.withoutSubject.Load(), DroppedHeaders: c.droppedHeaders.Load(),
 	}
 }
@@ -89,6 +92,10 @@ type Fanout struct {
 	last    string // subject of the record before
 	subject []byte // the same
 	mute    bool   // nothing is published on it
+	asked   bool   // who listens, in this chunk
+	there   *Listeners
+	heard   bool   // somebody may hear what is published on subject
+	settled bool   // heard is
 	header  []byte // of a record, while it is made
 	out     outgoing
 }
@@ -199,6 +206,7 @@ func (f *Fanout) countRest() {
 // chunk publishes the records of a chunk that were published over gRPC in this epoch.
 func (f *Fanout) chunk(c *partition.Chunk) error {
 	f.out.largest = f.config.Publisher.MaxPayload()
+	f.asked, f.settled = f.asked && mutant("fanout-listeners-kept"), false // whoever begins to listen from now on came after all this was committed
 	defer f.send()
 	for b := c.Batches; len(b) > 0; {
 		h, err := batch.Parse(b)
@@ -249,6 +257,10 @@ func (f *Fanout) record(r *batch.Record, offset int64) {
 		f.config.Counters.dropped.Add(1)
 		return
 	}
+	if !f.isHeard(subject) {
+		f.config.Counters.unheard.Add(1)
+		return
+	}
 	var droppedHeaders int
 	f.header, droppedHeaders = f.appendHeader(f.header[:0], r, offset)
 	if len(f.header)+len(r.Value) > f.out.largest {
@@ -261,6 +273,17 @@ func (f *Fanout) record(r *batch.Record, offset int64) {
 	if len(f.out.commands) >= writeBytes {
 		f.send()
 	}
+}
+
+// isHeard says whether anybody but the stream, which would drop it, may hear what is published on the subject of the record.
+func (f *Fanout) isHeard(subject string) bool {
+	if !f.asked {
+		f.asked, f.there = true, f.config.Publisher.Listeners()
+	}
+	if !f.settled {
+		f.settled, f.heard = true, f.there.Beside(f.config.Stream, subject)
+	}
+	return f.heard
 }
 
 // send sends what is to go out, and counts it.
@@ -293,6 +316,7 @@ func (f *Fanout) subjectOf(r *batch.Record) string {
 	default:
 		return f.last
 	}
+	f.settled = false
 	f.mute = names.Reserved(f.last) || names.Literal(f.last) != nil
 	return f.last
 }

@@ -27,9 +27,32 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // publisher keeps what it gets.
 type publisher struct {
-	mu   sync.Mutex
-	msgs chan *nats.Msg
-	err  error // guarded by mu
+	mu        sync.Mutex
+	msgs      chan *nats.Msg
+	err       error             // guarded by mu
+	listeners *fanout.Listeners // guarded by mu
+}
+
+func (p *publisher) Listeners() *fanout.Listeners {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.listeners
+}
+
+// listen has the stream listen on all that is its, and somebody else on these subjects alone.
+func (p *publisher) listen(t *testing.T, subjects ...string) {
+	t.Helper()
+	l := fanout.NewListeners()
+	err := l.AddStream(">", stream)
+	for _, subject := range subjects {
+		err = errors.Join(err, l.Add(subject))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listeners = l
 }
 
 func (p *publisher) Send(commands []byte) error {
@@ -58,7 +81,7 @@ func read(commands []byte) (msg *nats.Msg, rest []byte, err error) {
 	if string(rest[size:size+2]) != "\r\n" {
 		return nil, nil, fmt.Errorf("%q is followed by %q", line, rest)
 	}
-	msg.Data = rest[header:size]
+	msg.Data = bytes.Clone(rest[header:size])
 	msg.Header, err = nats.DecodeHeadersMsg(rest[:header])
 	return msg, rest[size+2:], err
 }

@@ -102,6 +102,7 @@ func fanoutSeries() []series[fanout.Counts] {
 	type m = fanout.Counts
 	return []series[m]{
 		counter("fanout_messages_total", "Messages that were fanned out to NATS.", func(c *m) float64 { return float64(c.Published) }),
+		counter("fanout_unheard_total", "Messages that were not, because nobody listened on their subject.", func(c *m) float64 { return float64(c.Unheard) }),
 		counter("fanout_dropped_total", "Messages that were to be fanned out and were not: NATS was away or too slow, the fan-out ended, or they are damaged.", func(c *m) float64 { return float64(c.Dropped) }),
 		counter("fanout_without_subject_total", "Messages that no subject was there for.", func(c *m) float64 { return float64(c.WithoutSubject) }),
 		counter("fanout_dropped_headers_total", "Headers of fanned out messages that NATS cannot carry.", func(c *m) float64 { return float64(c.DroppedHeaders) }),

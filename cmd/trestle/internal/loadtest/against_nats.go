@@ -122,7 +122,8 @@ func (j *JetStream) capture(ctx context.Context, s jetstream.Stream, l *Load) (m
 // Publish publishes and waits for acks; with one message in flight, for each before the next.
 func (j *JetStream) Publish(name string) Side {
 	return j.side(name, onJetStream{measure: func(ctx context.Context, s jetstream.Stream, l *Load) (Measurement, error) {
-		return j.Crew.published(ctx, l.jobs(Job{Task: TaskJetStreamProduce, NATS: j.Server.NATS, Subject: subjectOf(s)}))
+		senders := l.jobs(Job{Task: TaskJetStreamProduce, NATS: j.Server.NATS, Subject: subjectOf(s)})
+		return j.Crew.publishedAloud(ctx, l, senders, j.Server.NATS, subjectOf(s))
 	}})
 }
 

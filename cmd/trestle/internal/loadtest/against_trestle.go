@@ -129,7 +129,8 @@ func (t *Trestle) capture(ctx context.Context, s *stream, l *Load) (m Measuremen
 // Publish publishes through the client and waits for acks; with one message in flight, for each before the next.
 func (t *Trestle) Publish(name string, sync client.Sync) Side {
 	return t.side(name, onStream{sync: sync, fanout: t.Fanout, measure: func(ctx context.Context, s *stream, l *Load) (Measurement, error) {
-		return t.Crew.published(ctx, l.jobs(Job{Task: TaskProduce, Addr: t.Server.Addr, Stream: s.name}))
+		senders := l.jobs(Job{Task: TaskProduce, Addr: t.Server.Addr, Stream: s.name})
+		return t.Crew.publishedAloud(ctx, l, senders, t.Server.NATS, s.subject)
 	}})
 }
 

@@ -88,6 +88,23 @@ func (c *Crew) published(ctx context.Context, senders []Job) (m Measurement, err
 	return summed(firstBegun(sent), sent), nil
 }
 
+// publishedAloud is published while as many listeners as the load has hear on core NATS what is published on the subject.
+func (c *Crew) publishedAloud(ctx context.Context, l *Load, senders []Job, nats, subject string) (m Measurement, err error) {
+	var listeners []Job
+	for range l.Listeners {
+		listeners = append(listeners, Job{Task: TaskCount, NATS: nats, Subject: subject, Messages: l.Messages})
+	}
+	heard, sent, err := c.run(ctx, listeners, senders)
+	if err != nil {
+		return m, err
+	}
+	m = summed(firstBegun(sent), sent)
+	for i := range heard {
+		m.Heard += heard[i].Messages
+	}
+	return m, nil
+}
+
 // delivered has a receiver receive, and senders, if there are any, publish meanwhile.
 func (c *Crew) delivered(ctx context.Context, receiver Job, senders []Job) (m Measurement, err error) {
 	received, sent, err := c.run(ctx, []Job{receiver}, senders)

@@ -11,6 +11,7 @@ type Load struct {
 	Size       int   // bytes of a payload
 	Publishers int   // processes
 	InFlight   int   // unacked messages of a publisher at most
+	Listeners  int   // processes that hear on core NATS what is published for acks
 	Rate       int64 // messages per second of all publishers together; 0: as fast as it goes
 	// Time ends publishing for acks that is not done yet: those that wait for a disk are many times slower than others.
 	// 0: no limit.
@@ -50,6 +51,7 @@ type Measurement struct {
 	// only written; 0: not measured.
 	Committed time.Duration
 	Latency   Latency
+	Heard     int64 // messages that all listeners together heard
 	Server    Usage
 	// Allocations of the client that was measured, not of the server.
 	Allocations int64
