@@ -41,6 +41,7 @@ type benchLoad struct {
 	sync                                               choiceFlag
 	fanout                                             bool
 	listeners                                          countFlag
+	quick                                              bool
 }
 
 // Defaults of the load. latencyRate is that of bench latency; others publish as fast as it goes.
@@ -78,9 +79,15 @@ func (l *benchLoad) addTo(cmd *cobra.Command, names ...string) {
 		case "in-flight":
 			flags.Var(&l.inFlight, name, "with `N` messages of a publisher unacked at most; 1: one at a time")
 		case "rate":
-			flags.Var(&l.rate, name, "publish `N` messages a second, due at fixed times (default: as fast as it goes)")
+			usage := "publish `N` messages a second, due at fixed times"
+			if l.rate.n == 0 {
+				usage += " (default: as fast as it goes)"
+			}
+			flags.Var(&l.rate, name, usage)
 		case "time":
 			flags.Var(&l.time, name, "end a round of publishing after `D`")
+		case "quick":
+			flags.BoolVar(&l.quick, name, false, "a tenth of the messages, a fifth of the time, 3 rounds at most: for a first look")
 		case "sync":
 			flags.Var(&l.sync, name, "make messages durable: ack (before any ack), interval, none")
 		case "fanout":
@@ -92,10 +99,22 @@ func (l *benchLoad) addTo(cmd *cobra.Command, names ...string) {
 }
 
 func (l *benchLoad) load() loadtest.Load {
-	return loadtest.Load{
+	load := loadtest.Load{
 		Messages: l.messages.n, Size: int(l.size.n), Publishers: int(l.publishers.n), InFlight: int(l.inFlight.n),
 		Listeners: int(l.listeners.n), Rate: l.rate.n, Time: time.Duration(l.time),
 	}
+	if l.quick {
+		load.Messages, load.Time = max(1, load.Messages/10), load.Time/5
+	}
+	return load
+}
+
+// times is how many rounds are measured.
+func (l *benchLoad) times() int {
+	if l.quick {
+		return int(min(l.rounds.n, 3))
+	}
+	return int(l.rounds.n)
 }
 
 // benchKind is one of the loads that a server can be measured with.
@@ -139,7 +158,9 @@ not asked for is as each of them has it alone.`,
   trestle bench all --rounds 5 --size 1024 -o json`,
 	}
 	server.addTo(inv, cmd, true)
-	l.addTo(cmd, "messages", "size", "publishers", "in-flight", "time", "rounds", "sync")
+	l.addTo(cmd, "messages", "size", "publishers", "in-flight", "time", "rounds", "sync", "quick")
+	cmd.Flags().Lookup("messages").Usage += "; for latency, as many as --time allows"
+	cmd.Flags().Lookup("time").Usage += " (default 10s for publish, 5s for latency)"
 	out.addTo(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return server.use(inv, cmd, func(ctx context.Context, o *bench) error {
@@ -148,7 +169,7 @@ not asked for is as each of them has it alone.`,
 				if kind.change(own); l.time > 0 && own.time > 0 {
 					own.time = l.time
 				}
-				own.messages, own.size, own.publishers, own.inFlight, own.rounds, own.sync = l.messages, l.size, l.publishers, l.inFlight, l.rounds, l.sync
+				own.messages, own.size, own.publishers, own.inFlight, own.rounds, own.sync, own.quick = l.messages, l.size, l.publishers, l.inFlight, l.rounds, l.sync, l.quick
 				if i > 0 && !out.is(formatJSON) {
 					if err := inv.print("\n"); err != nil {
 						return err
@@ -190,7 +211,7 @@ func (o *bench) measure(ctx context.Context, inv *invocation, kind *benchKind, l
 		load.Messages, load.Time = int64(float64(load.Rate)*load.Time.Seconds()), 0
 	}
 	o.trestle.Fanout = l.fanout
-	rounds, err := loadtest.Alternate(ctx, &load, int(l.rounds.n), kind.sides(o, l))
+	rounds, err := loadtest.Alternate(ctx, &load, l.times(), kind.sides(o, l))
 	if err != nil {
 		return err
 	}

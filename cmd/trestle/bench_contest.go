@@ -21,7 +21,7 @@ func (v *versus) againstJetStream(o *bench, r *opponents, load, single, latency 
 	return []loadtest.Contest{{
 		Name: contestCapture, Load: load,
 		Sides:    []loadtest.Side{t.Capture(sideAck, client.SyncAck), r.plain.Capture(sideJetStream)},
-		Pairings: []loadtest.Pairing{{Ours: 0, Theirs: 1, Figure: loadtest.FigureRate}},
+		Pairings: []loadtest.Pairing{{Ours: 0, Theirs: 1, Figure: loadtest.FigureCommittedRate}},
 	}, {
 		Name: contestPublish, Load: load,
 		Sides: []loadtest.Side{t.Publish(sideAck, client.SyncAck), r.plain.Publish(sideJetStream), r.syncAlways.Publish(sideAlways)},

@@ -23,7 +23,7 @@ The stream bench-PID-N is made for it and deleted. All share the cores of their 
 counts is how the two compare, and not either number alone.`,
 		example: `  trestle bench capture
   trestle bench capture --messages 5000000 --size 1024 --publishers 4 -o json`,
-		flags:  []string{"messages", "size", "publishers", "rounds", "sync"},
+		flags:  []string{"messages", "size", "publishers", "rounds", "sync", "quick"},
 		change: func(*benchLoad) {},
 		sides: func(o *bench, l *benchLoad) []loadtest.Side {
 			core := loadtest.Core{Server: o.trestle.Server, Crew: o.crew}
@@ -46,7 +46,7 @@ an ack takes is then only how many messages wait.`,
 		example: `  trestle bench publish
   trestle bench publish --in-flight 1 --time 5s
   trestle bench publish --rate 50000 --sync none`,
-		flags:  []string{"messages", "size", "publishers", "in-flight", "rate", "time", "sync", "fanout", "listeners", "rounds"},
+		flags:  []string{"messages", "size", "publishers", "in-flight", "rate", "time", "sync", "fanout", "listeners", "rounds", "quick"},
 		change: func(l *benchLoad) { l.time = durationFlag(benchTime) },
 		sides: func(o *bench, l *benchLoad) []loadtest.Side {
 			return []loadtest.Side{o.trestle.Publish("publish", client.Sync(l.sync.word))}
@@ -63,7 +63,7 @@ after round. A rate is that of messages handed to the reader one by one, from th
 subscribe to the last of them.`,
 		example: `  trestle bench read
   trestle bench read --messages 5000000 --size 1024`,
-		flags:  []string{"messages", "size", "rounds"},
+		flags:  []string{"messages", "size", "rounds", "quick"},
 		change: func(*benchLoad) {},
 		sides: func(o *bench, _ *benchLoad) []loadtest.Side {
 			return []loadtest.Side{o.trestle.Read("read")}
@@ -82,7 +82,7 @@ it, by the clock of this machine: whatever held up its publisher is part of it.
 With --sync ack no reader sees a message before it is fsynced.`,
 		example: `  trestle bench latency
   trestle bench latency --rate 10000 --sync none --time 30s`,
-		flags: []string{"rate", "time", "size", "publishers", "sync", "rounds"},
+		flags: []string{"rate", "time", "size", "publishers", "sync", "rounds", "quick"},
 		change: func(l *benchLoad) {
 			l.rate.n, l.time = latencyRate, durationFlag(latencyTime)
 		},

@@ -87,13 +87,13 @@ var benchColumns = map[string][]string{
 func loadText(l *loadtest.Load, kind string) string {
 	text := fmt.Sprintf("%s messages of %s bytes", count(l.Messages), count(l.Size))
 	if kind != "read" {
-		text += fmt.Sprintf(" from %d publishers", l.Publishers)
+		text += " from " + counted(l.Publishers, "publisher")
 	}
 	if kind == "publish" {
 		text += fmt.Sprintf(", %s in flight", count(l.InFlight))
 	}
 	if kind == "publish" && l.Listeners > 0 {
-		text += fmt.Sprintf(", %d listeners", l.Listeners)
+		text += ", " + counted(l.Listeners, "listener")
 	}
 	if l.Rate > 0 {
 		text += fmt.Sprintf(", %s a second", count(l.Rate))
@@ -104,12 +104,23 @@ func loadText(l *loadtest.Load, kind string) string {
 	return text
 }
 
+// counted is a number of things, of which there is a plural.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return count(n) + " " + thing + "s"
+}
+
 // heardColumn is what listeners heard of what was acked.
 const heardColumn = "HEARD"
 
 // heardShare is which part of what was acked a listener heard, in the mean.
 func heardShare(l *loadtest.Load, m *loadtest.Measurement) float64 {
-	return float64(m.Heard) / float64(max(1, m.Messages*int64(l.Listeners)))
+	if l.Listeners == 0 || m.Messages == 0 {
+		return 0
+	}
+	return float64(m.Heard) / float64(m.Messages*int64(l.Listeners))
 }
 
 func heardText(share float64) string { return fmt.Sprintf("%.4g%%", 100*share) }

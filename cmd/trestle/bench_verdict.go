@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/trestlehq/trestle/cmd/trestle/internal/loadtest"
 )
@@ -13,7 +12,7 @@ import (
 func (v *versus) heading(o *bench, r *opponents) string {
 	text := "Trestle: " + o.told + "; acks of sync ack are fsynced\n"
 	if v.rival == rivalCore {
-		return text + "core NATS: " + r.core.Server.NATS + "; keeps nothing\n"
+		return text + "core NATS: " + r.core.Server.NATS + "; keeps nothing. The disk: the payloads alone, in a file\n"
 	}
 	if v.rival == rivalLiftbridge {
 		return text + "Liftbridge: gRPC on " + r.liftbridge.Server.Addr + ", data in " + r.folders[0] + "; never fsyncs\n"
@@ -26,7 +25,7 @@ func (v *versus) heading(o *bench, r *opponents) string {
 // verdictText is a table of what each side did, and one of how they compare.
 func verdictText(v *loadtest.Verdict) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "\n%s: %s, %d rounds\n\n", v.Name, verdictLoadText(v), len(v.Rounds))
+	fmt.Fprintf(&text, "\n%s: %s, %s\n\n", v.Name, verdictLoadText(v), counted(len(v.Rounds), "round"))
 	text.WriteString(sidesTable(v) + "\n")
 	ratios := newBenchTable("COMPARED", "BY", "RATIO", "MIN", "MAX", "BETTER IS")
 	for _, c := range v.Comparisons {
@@ -39,40 +38,6 @@ func verdictText(v *loadtest.Verdict) string {
 	}
 	text.WriteString(ratios.String())
 	return text.String()
-}
-
-// sidesTable is what each side did, by its medians.
-func sidesTable(v *loadtest.Verdict) string {
-	columns := []string{"MEDIANS", "RATE", "LOST", "P50", "P99", "SERVER CPU/MILLION", "PEAK MEMORY"}
-	listened := v.Name == contestPublish && v.Load.Listeners > 0
-	if listened {
-		columns = append(columns, heardColumn)
-	}
-	sides := newBenchTable(columns...)
-	for i, name := range v.Sides {
-		median := func(figure func(*loadtest.Measurement) float64) float64 {
-			return loadtest.SpreadOf(v.Rounds, i, figure).Median
-		}
-		lost := 100 * median(lostShare)
-		cells := []string{name, perSecond(median((*loadtest.Measurement).PerSecond)), fmt.Sprintf("%.1f%%", lost)}
-		if lost == 0 {
-			cells[2] = "0"
-		}
-		cells = append(cells, latencyText(time.Duration(median(loadtest.FigureP50.Of))), latencyText(time.Duration(median(loadtest.FigureP99.Of))))
-		cpu, memory := unknown, unknown
-		if seconds := median(cpuSeconds); seconds > 0 {
-			cpu = fmt.Sprintf("%.2fs", seconds)
-		}
-		if size := median(peakMemory); size > 0 {
-			memory = formatSize(int64(size))
-		}
-		cells = append(cells, cpu, memory)
-		if listened {
-			cells = append(cells, heardText(median(func(m *loadtest.Measurement) float64 { return heardShare(&v.Load, m) })))
-		}
-		sides.row(cells...)
-	}
-	return sides.String()
 }
 
 // verdictLoadText is the load in words, as far as it matters to a contest.
@@ -88,14 +53,6 @@ func verdictLoadText(v *loadtest.Verdict) string {
 		return loadText(&timeless, v.Name)
 	}
 }
-
-func lostShare(m *loadtest.Measurement) float64 {
-	return float64(m.Lost) / float64(max(1, m.Messages+m.Lost))
-}
-
-func cpuSeconds(m *loadtest.Measurement) float64 { return m.CPUPerMillion().Seconds() }
-
-func peakMemory(m *loadtest.Measurement) float64 { return float64(m.Server.PeakMemory) }
 
 // verdictJSON is one line for a contest.
 func verdictJSON(rival string, v *loadtest.Verdict) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +39,6 @@ type versus struct {
 	rival   string
 	program string // of Liftbridge
 	only    onlyFlag
-	quick   bool
 	load    *benchLoad
 	server  benchServer
 }
@@ -78,6 +76,9 @@ process of its own with a data folder of its own, all on this machine.
   single    one publish at a time: through the Go client, and over NATS with an ack inbox
   latency   from publish to handler, at a fixed rate
 
+A rate is that until all messages are received, acked or written; a committed rate that until all are
+committed, which means fsynced with sync ack.
+
 JetStream is measured as it comes (one replica, files, fsynced every 2 minutes) and where it matters
 with sync always (fsynced before each ack). Latency is measured for --time, one publish at a time
 for two fifths of it, and whoever is slow at acks stops publishing after it.
@@ -90,12 +91,11 @@ Liftbridge, which never fsyncs, is not built in: --program names its server.`,
 		ValidArgs: []string{rivalCore, rivalJetStream, rivalLiftbridge},
 	}
 	v.server.addTo(inv, cmd, false)
-	v.load.addTo(cmd, "messages", "size", "publishers", "in-flight", "rate", "time", "fanout", "listeners", "rounds")
+	v.load.addTo(cmd, "messages", "size", "publishers", "in-flight", "rate", "time", "fanout", "listeners", "rounds", "quick")
 	cmd.Flags().Lookup("time").Usage = "measure latency for `D`, and end a round of publishing after it"
 	cmd.Flags().Lookup("rate").Usage = "publish `N` messages a second, to measure latency"
 	cmd.Flags().StringVar(&v.program, "program", "", "start `FILE` as the Liftbridge server to compare with")
 	cmd.Flags().Var(&v.only, "only", "hold these contests only: `WORD,...` of capture, publish, read, single, latency")
-	cmd.Flags().BoolVar(&v.quick, "quick", false, "a tenth of the messages, a fifth of the time, 3 rounds at most: for a first look")
 	out.addTo(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return v.server.use(inv, cmd, func(ctx context.Context, o *bench) error { return v.hold(ctx, inv, o, out.is(formatJSON)) })
@@ -136,12 +136,8 @@ func (v *versus) hold(ctx context.Context, inv *invocation, o *bench, asJSON boo
 			return err
 		}
 	}
-	rounds := int(v.load.rounds.n)
-	if v.quick {
-		rounds = min(rounds, 3)
-	}
 	for _, contest := range v.contests(o, r) {
-		verdict, err := contest.Hold(ctx, rounds)
+		verdict, err := contest.Hold(ctx, v.load.times())
 		if err != nil {
 			return err
 		}
@@ -158,11 +154,9 @@ func (v *versus) hold(ctx context.Context, inv *invocation, o *bench, asJSON boo
 
 // contests are those that are asked for.
 func (v *versus) contests(o *bench, r *opponents) []loadtest.Contest {
-	load, length := v.load.load(), time.Duration(v.load.time)
-	if v.quick {
-		load.Messages, length = max(1, load.Messages/10), length/5
-	}
-	load.Rate, load.Time = 0, length
+	load := v.load.load()
+	length := load.Time
+	load.Rate = 0
 	single, latency := load, load
 	single.Messages, single.Publishers, single.InFlight, single.Time = 0, 1, 1, length*2/5
 	latency.Rate, latency.Time = v.load.rate.n, 0
