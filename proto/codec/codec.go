@@ -45,7 +45,7 @@ type framed interface {
 }
 
 // Marshal encodes v. The bytes of a message of this package are not copied: gRPC may still be writing them after the
-// call that sent the message has returned, so nobody may change them any more.
+// call that sent the message has returned, so nobody may change them any more, or not before SubscribeResponse.Memory is free.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if m, ok := v.(message); ok {
 		return m.marshal()

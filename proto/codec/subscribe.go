@@ -24,9 +24,13 @@ const (
 type SubscribeResponse struct {
 	// Batches is a run of whole batches, one behind the other, in the form that package batch reads; nil: none.
 	//
-	// Sent, it goes out as it is: it must hold nothing but whole batches, and not change after the call either. Received,
-	// it belongs to whoever holds it, and has not been checked: package batch does that.
+	// Sent, it goes out as it is: it must hold nothing but whole batches, and not change after the call either, but see
+	// Memory. Received, it belongs to whoever holds it, and has not been checked: package batch does that.
 	Batches []byte
+	// Memory is what Batches lie in, if that is to be used again; nil: they are left alone. Marshal takes a reference, which
+	// gRPC frees when it has written the bytes or dropped them. Whoever sends has one of his own, and frees it after the call
+	// that sends, and any who look at the message there, are done with it. Received, it is nil.
+	Memory mem.Buffer
 	// HighWatermark is the exclusive end of what is committed.
 	HighWatermark int64
 	// LogStart is the oldest offset that can be read.
@@ -49,7 +53,11 @@ func (r *SubscribeResponse) marshal() (mem.BufferSlice, error) {
 			return nil, fmt.Errorf("subscribe response: message at offset %d: %w", m.GetOffset(), err)
 		}
 	}
-	return pieces(r.Batches, tail), nil
+	if r.Memory == nil {
+		return pieces(r.Batches, tail), nil
+	}
+	r.Memory.Ref()
+	return append(mem.BufferSlice{r.Memory}, pieces(tail)...), nil
 }
 
 // pieces are the parts that are not empty, uncopied.

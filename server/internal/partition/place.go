@@ -65,8 +65,8 @@ type ReadOptions struct {
 	LeaderEpoch uint64
 	// Plain unpacks batches that are packed; they are decrypted in any case.
 	Plain bool
-	// Buffers are what chunks are read into, if a chunk is used no longer than until the next one is asked for; nil: each has
-	// memory of its own. Not Backwards.
+	// Buffers are what chunks are read into, if a chunk is used no longer than until the next one is asked for, or else its memory
+	// is given away (Reader.Give); nil: each has memory of its own, and so it has Backwards.
 	Buffers *Buffers
 }
 
@@ -82,6 +82,7 @@ func (p *Partition) Read(o ReadOptions) (*Reader, error) {
 		}
 	}
 	if o.Backwards {
+		r.buffers = nil
 		return r, r.beginBackwards(&o)
 	}
 	return r, r.begin(&o)

@@ -13,7 +13,7 @@ import (
 )
 
 // Chunk is a run of whole batches for a reader, as stored, but that the first and last may be cut. The bytes belong to
-// whoever holds the chunk: gRPC is still sending one while the next is read.
+// whoever holds the chunk, unless the reader has Buffers: then until the next chunk is asked for, or see Reader.Give.
 type Chunk struct {
 	Batches       []byte
 	HighWatermark int64
@@ -55,6 +55,17 @@ func (p *Partition) NewReader(start, stop Place, maxBytes int) (*Reader, error) 
 // NextOffset is the offset from which on nothing was read yet; backwards, that down to which everything was.
 func (r *Reader) NextOffset() int64 { return r.next }
 
+// Give gives away the memory in which the last chunk lies, so that it can be used while the next is read: whoever has it gives
+// it back to the Buffers that the reader reads into. nil: the chunk has memory of its own.
+func (r *Reader) Give() *[]byte {
+	given := r.buf
+	r.buf = nil
+	return given
+}
+
+// Release gives back what the reader holds of its Buffers. The last chunk, unless its memory was given away, is not used any more.
+func (r *Reader) Release() { r.buffers.giveBack(&r.buf) }
+
 // Next returns the next chunk, waiting for one if there is none yet. At the stop position it returns io.EOF, and so it does
 // at the end of a partition that is read-only. A batch that is larger than the limit is a *commitlog.TooLargeError.
 func (r *Reader) Next(ctx context.Context) (Chunk, error) {
@@ -80,15 +91,18 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			if until == r.stopAt || last {
 				return Chunk{}, io.EOF
 			}
-			r.buffers.giveBack(&r.buf)
+			r.Release()
 			if err := r.wait(ctx, growing, committed); err != nil {
 				return Chunk{}, err
 			}
 			continue
 		}
-		batches, err := r.trim(run)
+		batches, asStored, err := r.trim(run)
 		if err != nil {
 			return Chunk{}, err
+		}
+		if !asStored {
+			r.Release() // the batches are a copy
 		}
 		if r.next = max(r.next, run.End.Offset); len(batches) > 0 {
 			r.partition.meter.Read(len(batches))
@@ -174,15 +188,14 @@ func (r *Reader) read(until commitlog.Position) (commitlog.Run, error) {
 }
 
 // trim cuts the first and last batch of a run so that no record outside the reader's range is left, and makes readable what
-// the reader cannot read.
-func (r *Reader) trim(run commitlog.Run) ([]byte, error) {
-	var all []byte
-	asStored := true // all is not needed: the run is as it is to be
+// the reader cannot read. What it returns is the run, asStored, or shares no memory with it.
+func (r *Reader) trim(run commitlog.Run) (all []byte, asStored bool, err error) {
+	asStored = true // all is not needed: the run is as it is to be
 	for at := 0; at < len(run.Bytes); {
 		b := run.Bytes[at:]
 		h, err := batch.ParseHeader(b)
 		if err != nil {
-			return nil, fmt.Errorf("cutting a batch: %w", err)
+			return nil, false, fmt.Errorf("cutting a batch: %w", err)
 		}
 		over := h.BaseOffset >= r.stop && (r.stop != math.MaxInt64) || h.Time >= r.stopTime
 		whole := !over && h.Time >= r.startTime && r.deliverable(&h, r.next, r.stop)
@@ -193,20 +206,20 @@ func (r *Reader) trim(run commitlog.Run) ([]byte, error) {
 		switch {
 		case over:
 			r.ended = true
-			return all, nil
+			return all, false, nil
 		case h.Time < r.startTime:
 		case whole && !asStored:
 			all = append(all, b[:h.Size]...)
 		case !whole:
 			if all, err = r.deliver(all, &h, b, r.next, r.stop); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 		}
 	}
 	if asStored {
-		return run.Bytes, nil
+		return run.Bytes, true, nil
 	}
-	return all, nil
+	return all, false, nil
 }
 
 // deliverable says whether a batch goes out as it is stored.

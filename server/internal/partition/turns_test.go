@@ -1,9 +1,8 @@
 package partition_test
 
 import (
-	"runtime"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/trestlehq/trestle/commitlog/vfs"
 	"github.com/trestlehq/trestle/server/internal/partition"
@@ -49,55 +48,53 @@ func TestTurns(t *testing.T) {
 // A log for which somebody waits is synced before those that were appended to earlier and for which nobody does.
 func TestAwaitedTurnsComeFirst(t *testing.T) {
 	t.Parallel()
-	turns := partition.NewTurns(1)
-	share := func(c *partition.Config) { c.Turns = turns }
-	setups := map[string]*setup{"slow": newSetup(1), "plain": newSetup(2), "awaited": newSetup(3)}
-	rigs := map[string]*rig{}
-	hold, order := make(chan struct{}), make(chan string, 16)
-	for name, s := range setups {
-		rigs[name] = s.lead(t, share)
-		defer s.disk.OnOp(func(op vfs.Op) error {
-			if op.Kind == vfs.OpSyncData {
-				order <- name
-				<-hold
+	synctest.Test(t, func(t *testing.T) { // no time passes: nobody waits so long that it is due
+		turns := partition.NewTurns(1)
+		share := func(c *partition.Config) { c.Turns = turns }
+		setups := map[string]*setup{"slow": newSetup(1), "plain": newSetup(2), "awaited": newSetup(3)}
+		rigs := map[string]*rig{}
+		waiting := func(n int) {
+			t.Helper()
+			if synctest.Wait(); turns.Waiting() != n {
+				t.Fatalf("%d wait for their turn, want %d", turns.Waiting(), n)
 			}
-			return nil
-		})()
-	}
-	publishWritten(t, rigs["slow"], "holds the turn")
-	if first := <-order; first != "slow" {
-		t.Fatalf("%s is synced first", first)
-	}
-	settled := make(chan struct{})
-	err := rigs["plain"].CaptureWith(message("", "nobody waits"), partition.Captured{OnSettled: func() { close(settled) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	awaitTurns(t, turns, 1)
-	acked := make(chan error, 1)
-	if err := rigs["awaited"].Start(records("somebody waits"), func(_ partition.Ack, err error) { acked <- err }); err != nil {
-		t.Fatal(err)
-	}
-	awaitTurns(t, turns, 2)
-	close(hold)
-	if err := <-acked; err != nil {
-		t.Error(err)
-	}
-	<-settled
-	if second := <-order; second != "awaited" {
-		t.Errorf("%s is synced second", second)
-	}
-	for _, r := range rigs {
-		r.close(t)
-	}
-}
-
-// awaitTurns waits until so many partitions wait for their turn.
-func awaitTurns(t *testing.T, turns *partition.Turns, n int) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); turns.Waiting() != n; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d wait for their turn, want %d", turns.Waiting(), n)
 		}
-	}
+		hold, order := make(chan struct{}), make(chan string, 16)
+		for name, s := range setups {
+			rigs[name] = s.lead(t, share)
+			defer s.disk.OnOp(func(op vfs.Op) error {
+				if op.Kind == vfs.OpSyncData {
+					order <- name
+					<-hold
+				}
+				return nil
+			})()
+		}
+		publishWritten(t, rigs["slow"], "holds the turn")
+		if first := <-order; first != "slow" {
+			t.Fatalf("%s is synced first", first)
+		}
+		settled := make(chan struct{})
+		err := rigs["plain"].CaptureWith(message("", "nobody waits"), partition.Captured{OnSettled: func() { close(settled) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting(1)
+		acked := make(chan error, 1)
+		if err := rigs["awaited"].Start(records("somebody waits"), func(_ partition.Ack, err error) { acked <- err }); err != nil {
+			t.Fatal(err)
+		}
+		waiting(2)
+		close(hold)
+		if err := <-acked; err != nil {
+			t.Error(err)
+		}
+		<-settled
+		if second := <-order; second != "awaited" {
+			t.Errorf("%s is synced second", second)
+		}
+		for _, r := range rigs {
+			r.close(t)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 
 	"github.com/trestlehq/trestle/proto/codec"
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
@@ -22,6 +23,7 @@ type logService struct {
 	producers Producers
 	cursors   *cursorService
 	ledger    *ledger
+	lender    lender
 	spread    spread
 	running   context.Context // ends when the broker stops
 	receiving sync.WaitGroup  // of publish streams: ends after their calls have
@@ -53,7 +55,7 @@ func (s *logService) read(ctx context.Context, req *trestlev1.SubscribeRequest, 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.running, func() { cancel(context.Cause(s.running)) })
-	r.ctx, r.end = ctx, func() { stop(); cancel(nil); done() }
+	r.ctx, r.end = ctx, func() { stop(); cancel(nil); r.Release(); done() }
 	return r, nil
 }
 
@@ -67,6 +69,7 @@ func (s *logService) admitted(ctx context.Context, req *trestlev1.SubscribeReque
 	if err != nil {
 		return nil, err
 	}
+	options.Buffers = s.lender.buffers
 	if change != nil {
 		change(&options)
 	}
@@ -99,16 +102,19 @@ func (s *logService) Subscribe(req *trestlev1.SubscribeRequest, stream grpc.Serv
 		if err != nil {
 			return toStatus(s.whyEnded(&destination{req.GetStream(), req.GetPartition(), r.partition}, err))
 		}
-		if err := send(stream, req, &chunk); err != nil {
+		memory := s.lender.lend(chunk.Batches, r.Give())
+		err = send(stream, req, &chunk, memory)
+		memory.Free()
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// send sends a chunk as batches, or as messages in as many responses as they need.
-func send(stream grpc.ServerStream, req *trestlev1.SubscribeRequest, chunk *partition.Chunk) error {
+// send sends a chunk, which lies in memory, as batches, or as messages in as many responses as they need.
+func send(stream grpc.ServerStream, req *trestlev1.SubscribeRequest, chunk *partition.Chunk, memory mem.Buffer) error {
 	if req.GetView() != trestlev1.View_VIEW_MESSAGES {
-		return stream.SendMsg(&codec.SubscribeResponse{Batches: chunk.Batches, HighWatermark: chunk.HighWatermark, LogStart: chunk.LogStart})
+		return stream.SendMsg(&codec.SubscribeResponse{Batches: chunk.Batches, Memory: memory, HighWatermark: chunk.HighWatermark, LogStart: chunk.LogStart})
 	}
 	m := messages{batches: chunk.Batches, backwards: req.GetBackwards()}
 	for {

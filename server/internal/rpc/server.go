@@ -104,7 +104,10 @@ func Serve(listener net.Listener, config Config) *Server {
 // register adds the services, which are ready: a broker listens for calls once it captures and serves.
 func (s *Server) register(running context.Context, config *Config, books *ledger) {
 	cursors := &cursorService{streams: config.Streams, cursors: config.Cursors}
-	s.log = &logService{streams: config.Streams, producers: config.Producers, cursors: cursors, ledger: books, running: running, waitedFor: 20 * time.Microsecond}
+	s.log = &logService{
+		streams: config.Streams, producers: config.Producers, cursors: cursors, ledger: books, lender: newLender(),
+		running: running, waitedFor: 20 * time.Microsecond,
+	}
 	registerLogService(s.grpc, s.log)
 	s.grpc.RegisterService(readable(trestlev1.StreamService_ServiceDesc), &streamService{streams: config.Streams})
 	s.grpc.RegisterService(readable(trestlev1.CursorService_ServiceDesc), cursors)
