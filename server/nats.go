@@ -94,27 +94,31 @@ func (n *embeddedNATS) published() (bool, error) {
 	return state.InMsgs > 0, nil
 }
 
-// Changes is how often anybody has subscribed or unsubscribed.
-func (n *embeddedNATS) Changes() (uint64, error) {
+// State is how many subscriptions there are, came and went.
+func (n *embeddedNATS) State() (capture.AudienceState, error) {
 	state, err := n.server.Subsz(nil)
 	if err != nil {
-		return 0, fmt.Errorf("asking the embedded NATS for its subscriptions: %w", err)
+		return capture.AudienceState{}, fmt.Errorf("asking the embedded NATS for its subscriptions: %w", err)
 	}
-	return state.NumInserts + state.NumRemoves, nil
+	return audienceState(state), nil
 }
 
 // Subscriptions are all there are: it has no other servers around it. The state is of before the list.
-func (n *embeddedNATS) Subscriptions() ([]capture.Subscribed, uint64, error) {
+func (n *embeddedNATS) Subscriptions() ([]capture.Subscribed, capture.AudienceState, error) {
 	state, err := n.server.Subsz(&natsserver.SubszOptions{Subscriptions: true, Limit: math.MaxInt})
 	if err != nil {
-		return nil, 0, fmt.Errorf("listing the subscriptions of the embedded NATS: %w", err)
+		return nil, capture.AudienceState{}, fmt.Errorf("listing the subscriptions of the embedded NATS: %w", err)
 	}
 	all := make([]capture.Subscribed, 0, len(state.Subs))
 	for i := range state.Subs {
 		s := &state.Subs[i]
 		all = append(all, capture.Subscribed{Client: s.Cid, Number: s.Sid, Subject: s.Subject, Group: s.Queue})
 	}
-	return all, state.NumInserts + state.NumRemoves, nil
+	return all, audienceState(state), nil
+}
+
+func audienceState(s *natsserver.Subsz) capture.AudienceState {
+	return capture.AudienceState{Subscriptions: int(s.NumSubs), Begun: s.NumInserts, Ended: s.NumRemoves}
 }
 
 // stop ends the server and waits for it.

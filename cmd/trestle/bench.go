@@ -93,7 +93,7 @@ func (l *benchLoad) addTo(cmd *cobra.Command, names ...string) {
 		case "fanout":
 			flags.BoolVar(&l.fanout, name, false, "have the server pass on to NATS what it stores")
 		case "listeners":
-			flags.Var(&l.listeners, name, "have `N` processes listen on NATS to what is published, which needs --fanout")
+			flags.Var(&l.listeners, name, "have `N` processes listen on NATS to what is published, which needs --fanout; rates are of acks, HEARD is what listeners got")
 		}
 	}
 }

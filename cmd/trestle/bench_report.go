@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -112,10 +113,10 @@ func counted(n int, thing string) string {
 	return count(n) + " " + thing + "s"
 }
 
-// heardColumn is what listeners heard of what was acked.
+// heardColumn is what each listener heard of what was acked.
 const heardColumn = "HEARD"
 
-// heardShare is which part of what was acked a listener heard, in the mean.
+// heardShare is which part of what was acked a listener heard, in the mean; 0: none, or nobody listened.
 func heardShare(l *loadtest.Load, m *loadtest.Measurement) float64 {
 	if l.Listeners == 0 || m.Messages == 0 {
 		return 0
@@ -123,7 +124,13 @@ func heardShare(l *loadtest.Load, m *loadtest.Measurement) float64 {
 	return float64(m.Heard) / float64(m.Messages*int64(l.Listeners))
 }
 
-func heardText(share float64) string { return fmt.Sprintf("%.4g%%", 100*share) }
+// heardText rounds down: 100 % is all.
+func heardText(share float64) string {
+	if share == 0 {
+		return unknown
+	}
+	return strconv.FormatFloat(math.Floor(share*1e5)/1e3, 'f', -1, 64) + "%"
+}
 
 // captureRatio is the rate of capturing, until all is committed, to that of a core NATS subscriber.
 func captureRatio(round []loadtest.Measurement) float64 {

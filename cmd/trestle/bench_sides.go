@@ -13,6 +13,7 @@ type sideColumn struct {
 	title  string
 	figure func(*loadtest.Measurement) float64
 	text   func(float64) string
+	worst  bool   // the least of all rounds instead
 	none   string // what stands for 0; "": nothing was measured, and the column is left out where no side has the figure
 }
 
@@ -27,7 +28,7 @@ func sideColumns(v *loadtest.Verdict) []sideColumn {
 		{title: "P99", figure: loadtest.FigureP99.Of, text: latency},
 		{title: "SERVER CPU/MILLION", figure: cpuSeconds, text: func(seconds float64) string { return fmt.Sprintf("%.2fs", seconds) }, none: unknown},
 		{title: "PEAK MEMORY", figure: peakMemory, text: func(size float64) string { return formatSize(int64(size)) }, none: unknown},
-		{title: heardColumn, figure: func(m *loadtest.Measurement) float64 { return heardShare(&v.Load, m) }, text: heardText},
+		{title: heardColumn, figure: func(m *loadtest.Measurement) float64 { return heardShare(&v.Load, m) }, text: heardText, worst: true},
 	}
 }
 
@@ -41,7 +42,12 @@ func sidesTable(v *loadtest.Verdict) string {
 		cells, measured := make([]string, len(rows)), column.none != ""
 		for i := range cells {
 			cells[i] = cmp.Or(column.none, unknown)
-			if figure := loadtest.SpreadOf(v.Rounds, i, column.figure).Median; figure != 0 {
+			spread := loadtest.SpreadOf(v.Rounds, i, column.figure)
+			figure := spread.Median
+			if column.worst {
+				figure = spread.Min
+			}
+			if figure != 0 {
 				cells[i], measured = column.text(figure), true
 			}
 		}

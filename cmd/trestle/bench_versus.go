@@ -112,8 +112,8 @@ func (v *versus) argument(cmd *cobra.Command, args []string) error {
 	if (v.rival == rivalLiftbridge) != (v.program != "") {
 		return argumentMisuse(cmd, "--program FILE and liftbridge belong together: the file is its server")
 	}
-	if v.load.listeners.n > 0 && (v.rival != rivalJetStream || !v.load.fanout) {
-		return argumentMisuse(cmd, "--listeners hear what is published for acks: by JetStream, and here with --fanout")
+	if v.load.listeners.n > 0 && (v.rival != rivalJetStream || !v.load.fanout || len(v.only) > 0 && !slices.Contains(v.only, contestPublish)) {
+		return argumentMisuse(cmd, "--listeners are for the contest publish with jetstream, and need --fanout")
 	}
 	for _, word := range v.only {
 		if !slices.Contains(rivals()[v.rival], word) {
@@ -158,6 +158,7 @@ func (v *versus) contests(o *bench, r *opponents) []loadtest.Contest {
 	length := load.Time
 	load.Rate = 0
 	single, latency := load, load
+	single.Listeners = 0
 	single.Messages, single.Publishers, single.InFlight, single.Time = 0, 1, 1, length*2/5
 	latency.Rate, latency.Time = v.load.rate.n, 0
 	latency.Messages = max(1, int64(float64(latency.Rate)*length.Seconds()))

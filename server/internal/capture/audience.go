@@ -8,15 +8,22 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/trestlehq/trestle/metadata/names"
 	"github.com/trestlehq/trestle/server/internal/fanout"
 )
 
 // Audience is what a NATS server in this process tells of who listens there.
 type Audience interface {
-	// Changes is how often anybody has begun to listen, or ceased to.
-	Changes() (uint64, error)
-	// Subscriptions are all there are, and Changes as it was before they were looked up.
-	Subscriptions() (all []Subscribed, changes uint64, err error)
+	// State is how many there are, and how many came and went.
+	State() (AudienceState, error)
+	// Subscriptions are all there are, and the state before they were looked up.
+	Subscriptions() ([]Subscribed, AudienceState, error)
+}
+
+// AudienceState counts subscriptions.
+type AudienceState struct {
+	Subscriptions int
+	Begun, Ended  uint64 // since the server has started
 }
 
 // Subscribed is a subscription as NATS knows it.
@@ -26,24 +33,32 @@ type Subscribed struct {
 	Subject, Group string
 }
 
+const (
+	// lookUpShare is how many times as long as a look at all subscriptions has taken nobody looks again. One takes about 10 ms of
+	// CPU and keeps 8 MiB with 10,000 of them.
+	lookUpShare = 20
+	// largestAudience is how many subscriptions are looked at. Where there are more somebody listens anyway.
+	largestAudience = 1 << 15
+	// audienceKept is for how long who listens is kept while nobody asks.
+	audienceKept = time.Minute
+)
+
 // audience is who listens, as far as it is known.
 type audience struct {
-	asked atomic.Uint64 // how often somebody has asked for it
+	asked   atomic.Uint64 // how often somebody has asked for it
+	unknown atomic.Uint64 // how often the answer was that it is not known
 
 	mu       sync.Mutex
 	answered uint64            // how often had by when it was found out last
 	answer   *fanout.Listeners // what that was
+	at       time.Time         // when that was
 	last     *fanout.Listeners // looked up last
-	changes  uint64            // as of last
+	state    AudienceState     // as of last
 	rested   time.Time         // from when on it may be looked up again
 }
 
-// lookUpShare is how many times as long as it has taken to look up who listens nobody looks again, where people come and go all
-// the time. It takes some milliseconds with 10,000 subscriptions.
-const lookUpShare = 20
-
 // Listeners are who listens on NATS now; nil: it is not known. Whoever is not among them has not begun to listen before this was
-// called.
+// called; who is may have ceased to.
 func (s *Source) Listeners() *fanout.Listeners {
 	if s.config.Audience == nil {
 		return nil
@@ -53,51 +68,66 @@ func (s *Source) Listeners() *fanout.Listeners {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if asked > a.answered { // else it was found out for somebody else, and not before we asked
-		a.answered = a.asked.Load()
+		a.answered, a.at = a.asked.Load(), time.Now()
 		a.answer = s.findListeners()
+	}
+	if a.answer == nil {
+		a.unknown.Add(1)
 	}
 	return a.answer
 }
 
-// findListeners looks up who listens if anybody has come or gone since. The caller holds audience.mu.
+// findListeners looks up who listens if anybody has come since. Those who have gone do no harm, and are looked for when it costs
+// little. The caller holds audience.mu.
 func (s *Source) findListeners() *fanout.Listeners {
 	a := &s.audience
-	changes, err := s.config.Audience.Changes()
-	if err == nil && a.last != nil && (changes == a.changes || mutant("capture-audience-outdated")) {
+	now, err := s.config.Audience.State()
+	rests := a.at.Before(a.rested)
+	switch {
+	case err != nil:
+		return nil
+	case a.last != nil && (now == a.state || now.Begun == a.state.Begun && rests || mutant("capture-audience-outdated")):
 		return a.last
-	}
-	began := time.Now()
-	if err != nil || began.Before(a.rested) {
+	case rests, now.Subscriptions > largestAudience:
 		return nil
 	}
-	if a.last, a.changes, err = s.lookUpListeners(); err != nil {
+	if a.last, a.state, err = s.lookUpListeners(); err != nil {
 		s.config.Logger.Error("who listens on nats is not known; all is fanned out", "error", err)
 	}
-	now := time.Now()
-	a.rested = now.Add(lookUpShare * now.Sub(began))
+	ended := time.Now()
+	a.rested = ended.Add(lookUpShare * ended.Sub(a.at))
 	return a.last
 }
 
-func (s *Source) lookUpListeners() (*fanout.Listeners, uint64, error) {
-	all, changes, err := s.config.Audience.Subscriptions()
-	if err != nil {
-		return nil, 0, err
+// forget lets go of who listens if nobody has asked for a while.
+func (a *audience) forget(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now.Sub(a.at) > audienceKept {
+		a.last, a.answer = nil, nil
 	}
-	client, err := s.conn.GetClientID()
+}
+
+func (s *Source) lookUpListeners() (*fanout.Listeners, AudienceState, error) {
+	all, state, err := s.config.Audience.Subscriptions()
 	if err != nil {
-		client = 0 // we are not connected: nobody is us
+		return nil, AudienceState{}, err
 	}
+	client := s.client.Load()
 	found := fanout.NewListeners()
 	for i := range all {
+		if names.Reserved(all[i].Subject) || all[i].Client == client && mutant("capture-audience-without-us") {
+			continue // nothing is fanned out there
+		}
 		stream := uuid.Nil
 		if all[i].Client == client {
 			stream = s.dispatcher.listens.streamOf(&all[i])
 		}
 		if err := found.AddStream(all[i].Subject, stream); err != nil {
-			return nil, 0, err
+			return nil, AudienceState{}, err
 		}
 	}
-	return found, changes, nil
+	return found, state, nil
 }
 
 // streamOf is the stream that a subscription of the connection that captures is for; uuid.Nil: none any more, or one in a queue

@@ -1,11 +1,15 @@
 package capture_test
 
 import (
+	"fmt"
+	"math"
 	"testing"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/trestlehq/trestle/server/internal/capture"
+	"github.com/trestlehq/trestle/server/internal/fanout"
 )
 
 // audience is that of a NATS server in this process.
@@ -15,19 +19,19 @@ type audience struct {
 	after   func() // is called when they have been looked up
 }
 
-func (a *audience) Changes() (uint64, error) {
+func (a *audience) State() (capture.AudienceState, error) {
 	state, err := a.server.Subsz(nil)
 	if err != nil {
-		return 0, err
+		return capture.AudienceState{}, err
 	}
-	return state.NumInserts + state.NumRemoves, nil
+	return capture.AudienceState{Subscriptions: int(state.NumSubs), Begun: state.NumInserts, Ended: state.NumRemoves}, nil
 }
 
-func (a *audience) Subscriptions() (all []capture.Subscribed, changes uint64, err error) {
+func (a *audience) Subscriptions() (all []capture.Subscribed, as capture.AudienceState, err error) {
 	a.lookUps++
-	state, err := a.server.Subsz(&natsserver.SubszOptions{Subscriptions: true})
+	state, err := a.server.Subsz(&natsserver.SubszOptions{Subscriptions: true, Limit: math.MaxInt})
 	if err != nil {
-		return nil, 0, err
+		return nil, as, err
 	}
 	for _, s := range state.Subs {
 		all = append(all, capture.Subscribed{Client: s.Cid, Number: s.Sid, Subject: s.Subject, Group: s.Queue})
@@ -35,7 +39,7 @@ func (a *audience) Subscriptions() (all []capture.Subscribed, changes uint64, er
 	if a.after != nil {
 		a.after()
 	}
-	return all, state.NumInserts + state.NumRemoves, nil
+	return all, capture.AudienceState{Subscriptions: int(state.NumSubs), Begun: state.NumInserts, Ended: state.NumRemoves}, nil
 }
 
 // newHeard is a world that knows who listens.
@@ -64,12 +68,20 @@ func (w *world) listen(subject, group string) (leave func()) {
 	}
 }
 
-// heard says whether anybody but the stream may hear what is published on the subject.
-func (w *world) heard(of *capture.Target, subject string) bool {
-	return w.Listeners().Beside(of.UUID, subject)
+// listeners are who listens now, as soon as that is known.
+func (w *world) listeners() (l *fanout.Listeners) {
+	w.t.Helper()
+	untilSend(w.t, "know who listens", func() bool { l = w.Listeners(); return l != nil })
+	return l
 }
 
-// deaf waits until it is known that nobody hears it.
+// heard says whether anybody but the stream hears what is published on the subject.
+func (w *world) heard(of *capture.Target, subject string) bool {
+	w.t.Helper()
+	return w.listeners().Beside(of.UUID, subject)
+}
+
+// deaf waits until nobody but the stream hears it: those who have gone may be believed to listen for a while.
 func (w *world) deaf(of *capture.Target, subject string) {
 	w.t.Helper()
 	untilSend(w.t, "know that nobody listens on "+subject, func() bool { return !w.heard(of, subject) })
@@ -115,19 +127,38 @@ func TestListenersAreLookedUpOnce(t *testing.T) {
 	own := target("own", "orders")
 	w.subscribe(own, newMemory())
 	a.after = func() { a.after = nil; w.listen("orders", "") }
-	w.Listeners()
+	w.listeners()
 	if a.after != nil || !w.heard(&own, "orders") {
 		t.Fatal("who came while they were looked up is not heard of")
 	}
-	untilSend(t, "know who listens", func() bool { return w.Listeners() != nil })
 	before := a.lookUps
 	for range 100 {
-		if w.Listeners() == nil || !w.heard(&own, "orders") {
+		if !w.heard(&own, "orders") {
 			t.Fatal("who listens is forgotten")
 		}
 	}
-	if after := a.lookUps; after != before {
-		t.Errorf("they were looked up %d times more", after-before)
+	if a.lookUps != before {
+		t.Errorf("they were looked up %d times more", a.lookUps-before)
+	}
+	if w.Counters().AudienceUnknown == 0 {
+		t.Error("that it was not known for a while is not counted")
+	}
+}
+
+// More listeners than can be looked at are not: somebody listens.
+func TestLargeAudience(t *testing.T) {
+	t.Parallel()
+	w, a := newHeard(t)
+	own := target("own", "orders")
+	w.subscribe(own, newMemory())
+	for i := range 1 << 15 {
+		if _, err := w.client.Subscribe(fmt.Sprintf("a.%d", i), func(*nats.Msg) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.publish()
+	if w.Listeners() != nil || a.lookUps > 0 {
+		t.Errorf("they were looked up %d times", a.lookUps)
 	}
 }
 
@@ -167,7 +198,7 @@ func TestHeardElsewhere(t *testing.T) {
 	w := newWorld(t)
 	own := target("own", "orders")
 	w.subscribe(own, newMemory())
-	if !w.heard(&own, "orders") {
+	if !w.Listeners().Beside(own.UUID, "orders") {
 		t.Error("nobody is said to hear it")
 	}
 }

@@ -74,7 +74,8 @@ func (s *Source) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case now := <-ticker.C:
+			s.audience.forget(now)
 		case <-s.back:
 		case <-retry.C:
 			s.retry(ctx)
@@ -94,6 +95,9 @@ func (s *Source) closeOutage(ctx context.Context) {
 	_, times, _ := s.outage.gap(0)
 	if !s.conn.IsConnected() || s.confirm(ctx, signTimeout) != nil {
 		return // tried again
+	}
+	if id, err := s.conn.GetClientID(); err == nil {
+		s.client.Store(id) // it takes nats.go's lock, for which others do not wait while a connection is made
 	}
 	gap, _, open := s.outage.gap(time.Now().UnixNano())
 	if !open || !s.outage.end(times) {

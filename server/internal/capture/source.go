@@ -63,6 +63,7 @@ type Source struct {
 	never      chan *nats.Msg // what nats.go would hand on: nothing comes to it
 	back       chan struct{}  // the connection may be back
 	closed     chan struct{}  // closed when nats.go is done with conn
+	client     atomic.Uint64  // how NATS knew the connection that captures when all was subscribed to there last
 
 	cancel context.CancelFunc // ends watch
 	tasks  sync.WaitGroup
@@ -100,6 +101,8 @@ func connect(ctx context.Context, config Config, limits backpressure) (*Source, 
 	}
 	s.conn = conn
 	_, times, _ := s.outage.gap(0)
+	id, _ := conn.GetClientID() // 0 is nobody
+	s.client.Store(id)
 	s.outage.end(times)
 	if err := s.begin(ctx); err != nil {
 		s.Close()

@@ -92,10 +92,7 @@ type Fanout struct {
 	last    string // subject of the record before
 	subject []byte // the same
 	mute    bool   // nothing is published on it
-	asked   bool   // who listens, in this chunk
-	there   *Listeners
-	heard   bool   // somebody may hear what is published on subject
-	settled bool   // heard is
+	hearing hearing
 	header  []byte // of a record, while it is made
 	out     outgoing
 }
@@ -206,7 +203,7 @@ func (f *Fanout) countRest() {
 // chunk publishes the records of a chunk that were published over gRPC in this epoch.
 func (f *Fanout) chunk(c *partition.Chunk) error {
 	f.out.largest = f.config.Publisher.MaxPayload()
-	f.asked, f.settled = f.asked && mutant("fanout-listeners-kept"), false // whoever begins to listen from now on came after all this was committed
+	f.hearing.begin(time.Now())
 	defer f.send()
 	for b := c.Batches; len(b) > 0; {
 		h, err := batch.Parse(b)
@@ -257,7 +254,7 @@ func (f *Fanout) record(r *batch.Record, offset int64) {
 		f.config.Counters.dropped.Add(1)
 		return
 	}
-	if !f.isHeard(subject) {
+	if !f.hearing.heard(subject, &f.config) {
 		f.config.Counters.unheard.Add(1)
 		return
 	}
@@ -273,17 +270,6 @@ func (f *Fanout) record(r *batch.Record, offset int64) {
 	if len(f.out.commands) >= writeBytes {
 		f.send()
 	}
-}
-
-// isHeard says whether anybody but the stream, which would drop it, may hear what is published on the subject of the record.
-func (f *Fanout) isHeard(subject string) bool {
-	if !f.asked {
-		f.asked, f.there = true, f.config.Publisher.Listeners()
-	}
-	if !f.settled {
-		f.settled, f.heard = true, f.there.Beside(f.config.Stream, subject)
-	}
-	return f.heard
 }
 
 // send sends what is to go out, and counts it.
@@ -316,7 +302,6 @@ func (f *Fanout) subjectOf(r *batch.Record) string {
 	default:
 		return f.last
 	}
-	f.settled = false
 	f.mute = names.Reserved(f.last) || names.Literal(f.last) != nil
 	return f.last
 }

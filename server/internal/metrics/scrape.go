@@ -92,6 +92,7 @@ func captureSeries() []series[capture.Counters] {
 		counter("nats_forged_markers_total", "Markers of a fan-out that did not verify.", func(c *m) float64 { return float64(c.ForgedMarkers) }),
 		counter("nats_bad_headers_total", "NATS messages whose headers could not be read.", func(c *m) float64 { return float64(c.BadHeaders) }),
 		counter("nats_unrouted_total", "NATS messages for a partition that is not captured here.", func(c *m) float64 { return float64(c.Unrouted) }),
+		counter("nats_audience_unknown_total", "Times that it was not known who listens on the embedded NATS, so that fan-out published what may have reached nobody.", func(c *m) float64 { return float64(c.AudienceUnknown) }),
 		counter("nats_disconnects_total", "Times that the connection to NATS was lost.", func(c *m) float64 { return float64(c.Disconnects) }),
 		gauge("nats_pending_bytes", "Bytes that were received from NATS and not captured yet.", func(c *m) float64 { return float64(c.PendingBytes) }),
 		gauge("nats_pending_acks", "Answers that were not sent to NATS yet.", func(c *m) float64 { return float64(c.PendingAnswers) }),
@@ -102,7 +103,7 @@ func fanoutSeries() []series[fanout.Counts] {
 	type m = fanout.Counts
 	return []series[m]{
 		counter("fanout_messages_total", "Messages that were fanned out to NATS.", func(c *m) float64 { return float64(c.Published) }),
-		counter("fanout_unheard_total", "Messages that were not, because nobody listened on their subject.", func(c *m) float64 { return float64(c.Unheard) }),
+		counter("fanout_unheard_total", "Messages that were not fanned out to NATS because nobody but their stream listened on their subject.", func(c *m) float64 { return float64(c.Unheard) }),
 		counter("fanout_dropped_total", "Messages that were to be fanned out and were not: NATS was away or too slow, the fan-out ended, or they are damaged.", func(c *m) float64 { return float64(c.Dropped) }),
 		counter("fanout_without_subject_total", "Messages that no subject was there for.", func(c *m) float64 { return float64(c.WithoutSubject) }),
 		counter("fanout_dropped_headers_total", "Headers of fanned out messages that NATS cannot carry.", func(c *m) float64 { return float64(c.DroppedHeaders) }),

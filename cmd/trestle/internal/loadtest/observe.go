@@ -102,6 +102,9 @@ func (c *Crew) publishedAloud(ctx context.Context, l *Load, senders []Job, nats,
 	for i := range heard {
 		m.Heard += heard[i].Messages
 	}
+	if len(heard) > 0 && m.Heard == 0 && m.Messages > 0 {
+		return m, fmt.Errorf("nobody heard anything on %s at %s: is that the NATS of this server, and does the stream fan out?", subject, nats)
+	}
 	return m, nil
 }
 
