@@ -2,14 +2,9 @@ package client_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -19,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/trestlehq/trestle/client"
+	"github.com/trestlehq/trestle/server/servertest"
 )
 
 // Addresses on which nothing listens: these ports are given to nobody who asks for any port.
@@ -110,9 +106,10 @@ func TestConnectTriesAddressesInOrder(t *testing.T) {
 
 func TestConnectByTLS(t *testing.T) {
 	t.Parallel()
-	certificate, pool := selfSigned(t)
+	certificate := servertest.SelfSigned(t, t.TempDir())
+	pool := certificate.Pool()
 	server := newFakeServer("orders", 1)
-	secure := server.listen(t, grpc.Creds(credentials.NewServerTLSFromCert(&certificate)))
+	secure := server.listen(t, grpc.Creds(credentials.NewServerTLSFromCert(&certificate.Pair)))
 
 	c := connect(t, secure.addr, client.WithTLS(&tls.Config{RootCAs: pool}))
 	if _, err := c.Stream("orders").Info(within(t)); err != nil {
@@ -127,31 +124,6 @@ func TestConnectByTLS(t *testing.T) {
 			t.Errorf("with %s: got %v, want ErrUnavailable that names the address", name, err)
 		}
 	}
-}
-
-// selfSigned is a certificate for loopback and the pool that trusts it.
-func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
 func TestCloseWaitsForCallsUnderWay(t *testing.T) {

@@ -40,15 +40,8 @@ func TestRealProducerOutlivesItsBroker(t *testing.T) {
 	if err := p.Close(ctx); err != nil {
 		t.Error(err)
 	}
-	var got []string
-	for m, err := range sub.Messages(ctx) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, string(m.Value))
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %d messages, want these %d in order", len(got), len(want))
+	if got, err := collect(ctx, sub); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %d messages (%v), want these %d in order", len(got), err, len(want))
 	}
 	if info, err := s.Info(ctx); err != nil || info.Partitions[0].NextOffset != rounds*each {
 		t.Errorf("got %+v, %v, want %d messages", info.Partitions, err, rounds*each)

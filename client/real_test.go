@@ -28,15 +28,13 @@ func stream(t *testing.T, partitions int) (*servertest.Cluster, *client.Stream) 
 }
 
 // values are those of a partition, from the oldest on.
-func values(t *testing.T, s *client.Stream, opts ...client.SubscribeOption) (values []string) {
+func values(t *testing.T, s *client.Stream, opts ...client.SubscribeOption) []string {
 	t.Helper()
-	for m, err := range subscribe(t, s, opts...).Messages(within(t)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		values = append(values, string(m.Value))
+	got, err := collect(within(t), subscribe(t, s, opts...))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return values
+	return got
 }
 
 // TestRealOnceHoweverOftenTheConnectionBreaks is S11: 200 connections cut, no message twice, none missing, all in order.

@@ -102,14 +102,7 @@ func TestPartitionsResumeEachForItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sub.Stop()
-	got := make([][]string, partitions)
-	for m, err := range sub.Messages(within(t)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got[m.Partition] = append(got[m.Partition], string(m.Value))
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, byPartition(t, sub, partitions)); diff != "" {
 		t.Errorf("messages by partition (-want +got):\n%s", diff)
 	}
 	if n := p.connections(); n < 5 {

@@ -29,6 +29,22 @@ func collect(ctx context.Context, sub *client.Subscription) (values []string, er
 	return values, nil
 }
 
+// byPartition reads to the end, and returns the values of each partition. It wants all offsets in order, from 0 on.
+func byPartition(t *testing.T, sub *client.Subscription, partitions int) [][]string {
+	t.Helper()
+	values := make([][]string, partitions)
+	for m, err := range sub.Messages(within(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Offset != int64(len(values[m.Partition])) {
+			t.Fatalf("partition %d: offset %d came after %d messages", m.Partition, m.Offset, len(values[m.Partition]))
+		}
+		values[m.Partition] = append(values[m.Partition], string(m.Value))
+	}
+	return values
+}
+
 // subscribe subscribes until the test is over.
 func subscribe(t testing.TB, s *client.Stream, opts ...client.SubscribeOption) *client.Subscription {
 	t.Helper()
@@ -226,7 +242,7 @@ func TestSubscribeReadsAllPartitions(t *testing.T) {
 	const partitions, batches = 5, 40
 	server := newFakeServer("orders", partitions)
 	server.responseBytes = 1 << 10
-	want := map[int][]string{}
+	want := make([][]string, partitions)
 	for p := range partitions {
 		for i := range batches {
 			values := []string{fmt.Sprintf("%d-%d-a", p, i), fmt.Sprintf("%d-%d-b", p, i)}
@@ -235,16 +251,7 @@ func TestSubscribeReadsAllPartitions(t *testing.T) {
 		}
 	}
 	s := connect(t, server.listen(t).addr).Stream("orders")
-	got := map[int][]string{}
-	for m, err := range subscribe(t, s, client.FromEarliest(), client.UntilLatest()).Messages(within(t)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Offset != int64(len(got[m.Partition])) {
-			t.Fatalf("partition %d: offset %d came after %d messages", m.Partition, m.Offset, len(got[m.Partition]))
-		}
-		got[m.Partition] = append(got[m.Partition], string(m.Value))
-	}
+	got := byPartition(t, subscribe(t, s, client.FromEarliest(), client.UntilLatest()), partitions)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("messages by partition (-want +got):\n%s", diff)
 	}

@@ -25,33 +25,32 @@ func fillLog(tb testing.TB, log *fakeLog, count int) {
 }
 
 func BenchmarkNext(b *testing.B) {
-	server := newFakeServer("orders", 1)
-	fillLog(b, server.log(0), b.N)
-	c := connect(b, server.listen(b).addr)
-	b.SetBytes(128)
-	b.ReportAllocs()
-	b.ResetTimer()
-	sub, err := c.Stream("orders").Subscribe(b.Context(), client.FromEarliest(), client.UntilLatest())
-	if err != nil {
-		b.Fatal(err)
-	}
-	count := 0
-	for {
-		_, err := sub.Next(b.Context())
-		if errors.Is(err, io.EOF) {
-			break
+	benchmarkReading(b, func(sub *client.Subscription) (count int, err error) {
+		for ; ; count++ {
+			if _, err := sub.Next(b.Context()); errors.Is(err, io.EOF) {
+				return count, nil
+			} else if err != nil {
+				return count, err
+			}
 		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		count++
-	}
-	if count != b.N {
-		b.Fatalf("read %d messages, want %d", count, b.N)
-	}
+	})
 }
 
 func BenchmarkBatches(b *testing.B) {
+	benchmarkReading(b, func(sub *client.Subscription) (count int, err error) {
+		for run, err := range sub.Batches(b.Context()) {
+			if err != nil {
+				return count, err
+			}
+			count += len(run)
+		}
+		return count, nil
+	})
+}
+
+// benchmarkReading reads a log to its end by read, which counts the messages.
+func benchmarkReading(b *testing.B, read func(*client.Subscription) (count int, err error)) {
+	b.Helper()
 	server := newFakeServer("orders", 1)
 	fillLog(b, server.log(0), b.N)
 	c := connect(b, server.listen(b).addr)
@@ -62,14 +61,7 @@ func BenchmarkBatches(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	count := 0
-	for run, err := range sub.Batches(b.Context()) {
-		if err != nil {
-			b.Fatal(err)
-		}
-		count += len(run)
-	}
-	if count != b.N {
-		b.Fatalf("read %d messages, want %d", count, b.N)
+	if count, err := read(sub); err != nil || count != b.N {
+		b.Fatalf("read %d messages (%v), want %d", count, err, b.N)
 	}
 }

@@ -76,8 +76,8 @@ process of its own with a data folder of its own, all on this machine.
   single    one publish at a time: through the Go client, and over NATS with an ack inbox
   latency   from publish to handler, at a fixed rate
 
-A rate is that until all messages are received, acked or written; a committed rate that until all are
-committed, which means fsynced with sync ack.
+A rate is that until all messages are received, acked or written; a committed rate that until all
+are committed, which means fsynced with sync ack.
 
 JetStream is measured as it comes (one replica, files, fsynced every 2 minutes) and where it matters
 with sync always (fsynced before each ack). Latency is measured for --time, one publish at a time

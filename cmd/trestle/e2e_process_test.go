@@ -6,49 +6,27 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/trestlehq/trestle/server/servertest"
 )
 
 // patience is how long anything may take that a test waits for, on a machine that has no time for it.
 const patience = time.Minute
 
-// program builds the binary once and returns its path. TestMain removes it.
-type program struct {
-	once sync.Once
-	dir  string
-	path string
-	err  error
-}
-
-var built program
-
-func (p *program) build() {
-	if p.dir, p.err = os.MkdirTemp("", "trestle-e2e-"); p.err != nil {
-		return
-	}
-	p.path = filepath.Join(p.dir, "trestle")
-	if out, err := exec.Command("go", "build", "-o", p.path, ".").CombinedOutput(); err != nil {
-		p.err = fmt.Errorf("%w\n%s", err, out)
-	}
-}
+// built is the program, for all tests.
+var built servertest.Program
 
 func binary(t *testing.T) string {
 	t.Helper()
-	built.once.Do(built.build)
-	if built.err != nil {
-		t.Fatalf("build the program: %v", built.err)
-	}
-	return built.path
+	return built.Path(t)
 }
 
 // e2eServer is a server process; it is killed when the test ends, if it still runs.
@@ -103,13 +81,20 @@ func (s *e2eServer) run(stdin io.Reader, code int, args ...string) result {
 	return result{code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
 
-// overNATS publishes values on a subject as any NATS client does.
-func (s *e2eServer) overNATS(subject string, values ...string) {
+// connectNATS connects a client of the server's NATS, which the caller closes.
+func (s *e2eServer) connectNATS() *nats.Conn {
 	s.t.Helper()
 	conn, err := nats.Connect(s.ready["nats"], nats.Timeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return conn
+}
+
+// overNATS publishes values on a subject as any NATS client does.
+func (s *e2eServer) overNATS(subject string, values ...string) {
+	s.t.Helper()
+	conn := s.connectNATS()
 	defer conn.Close()
 	for _, value := range values {
 		if err := conn.Publish(subject, []byte(value)); err != nil {
@@ -119,26 +104,6 @@ func (s *e2eServer) overNATS(subject string, values ...string) {
 	if err := conn.FlushTimeout(patience); err != nil {
 		s.t.Fatal(err)
 	}
-}
-
-// keptAddress is one for a server that is to come back where it was. Systems give its port to nobody who asks for any (Linux
-// begins at 32768, others at 49152): while the server is away, no other test gets it.
-func keptAddress(t *testing.T) string {
-	t.Helper()
-	const from, count = 32_000, 768
-	for n := range count {
-		address := fmt.Sprintf("127.0.0.1:%d", from+(os.Getpid()+n)%count)
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
-		if err != nil {
-			continue // it is somebody's
-		}
-		if err := listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return address
-	}
-	t.Fatalf("no port from %d until %d is free", from, from+count)
-	return ""
 }
 
 // waitFor returns when the stream orders holds so many messages.

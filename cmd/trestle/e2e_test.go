@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/trestlehq/trestle/server/servertest"
 )
 
 // The tests of this file run the program as users do: processes, signals, pipes.
@@ -37,7 +39,7 @@ func TestEndToEnd(t *testing.T) {
 		t.Errorf("got %v, want the stream that existed", again)
 	}
 	differs := s.run(nil, exitFailed, "stream", "create", "orders", "--subject", "other")
-	for _, word := range []string{"subjects", "orders.>", "other"} {
+	for _, word := range []string{"subject", "orders.>", "other"} {
 		if !strings.Contains(differs.stderr, word) {
 			t.Errorf("got %q, want the difference, with %s", differs.stderr, word)
 		}
@@ -154,7 +156,7 @@ func TestReaderThatHasEnough(t *testing.T) {
 // TestSubOutlivesItsServer: a live tail goes on where it was when the server comes back, without a word.
 func TestSubOutlivesItsServer(t *testing.T) {
 	t.Parallel()
-	data, address := t.TempDir(), keptAddress(t)
+	data, address := t.TempDir(), servertest.FreeAddress(t)
 	s := launch(t, data, "--listen", address)
 	s.run(nil, exitDone, "stream", "create", "orders", "--subject", "orders.>")
 	s.run(nil, exitDone, "pub", "orders", "before")

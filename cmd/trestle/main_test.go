@@ -17,11 +17,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestMain(m *testing.M) {
 	flag.Parse()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built.dir != "" {
-			if err := os.RemoveAll(built.dir); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = max(code, 1)
-			}
+		if err := built.Remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
 		}
 		os.Exit(code)
 	}))
@@ -46,6 +44,16 @@ func call(t *testing.T, env []string, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), args, stdin, &stdout, &stderr, env)
 	return result{code: code, stdout: stdout.String(), stderr: stderr.String()}
+}
+
+// repositoryFile is the text of a file, whose path is from the top of the repository on.
+func repositoryFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // golden compares got with a file under testdata.

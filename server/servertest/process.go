@@ -7,37 +7,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // logTail is how many bytes of a process' log are kept for the case that something goes wrong.
 const logTail = 32 << 10
-
-// Build compiles the program trestle into a folder of the test and returns its path.
-func Build(t testing.TB) string {
-	t.Helper()
-	program, err := BuildInto(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
-
-// BuildInto compiles the program trestle into a folder and returns its path.
-func BuildInto(ctx context.Context, dir string) (string, error) {
-	program := filepath.Join(dir, "trestle")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/trestlehq/trestle/cmd/trestle")
-	if said, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the program: %w\n%s", err, said)
-	}
-	return program, nil
-}
 
 // Process is a program that runs as a process of its own. Whoever starts one ends it; should that fail, it ends with the
 // process that started it.

@@ -37,7 +37,7 @@ func Start(t testing.TB, n int) *Cluster {
 	}
 	config := server.DefaultConfig()
 	config.DataDir = t.TempDir()
-	config.Listen, config.HTTPListen, config.PeerListen, config.NATSListen = freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	config.Listen, config.HTTPListen, config.PeerListen, config.NATSListen = FreeAddress(t), FreeAddress(t), FreeAddress(t), FreeAddress(t)
 	config.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	b := &Broker{t: t, config: config}
 	b.Start()

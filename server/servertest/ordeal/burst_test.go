@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,7 +24,7 @@ const burstBytes = 128
 // TestBurst publishes plain messages as fast as publishers can: none is lost, and each publisher's are in order. It prints
 // the rate at which they became durable, beside that at which a core NATS subscriber got as many over the same server.
 func TestBurst(t *testing.T) {
-	program := buildOnce(t)
+	program := built.Path(t)
 	for _, external := range []bool{false, true} {
 		for _, publishers := range []int{1, 4} {
 			where := map[bool]string{false: "embedded", true: "external"}[external]
@@ -169,25 +168,19 @@ func (b *broker) awaitDurable(ctx context.Context, s *client.Stream, messages in
 
 // countInOrder reads a stream and counts its messages. One that is not after its publisher's last is an error; one that is
 // missing is not.
-func countInOrder(ctx context.Context, s *client.Stream) (int, error) {
-	sub, err := s.Subscribe(ctx, client.FromEarliest(), client.UntilLatest())
-	if err != nil {
-		return 0, err
-	}
-	defer sub.Stop()
+func countInOrder(ctx context.Context, s *client.Stream) (count int, err error) {
 	next := map[uint64]uint64{}
-	for count := 0; ; count++ {
-		m, err := sub.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return count, nil
-		}
-		if err != nil {
-			return count, fmt.Errorf("after %d messages: %w", count, err)
-		}
+	err = s.Handle(ctx, func(_ context.Context, m *client.Message) error {
 		publisher, number := binary.BigEndian.Uint64(m.Value), binary.BigEndian.Uint64(m.Value[8:])
 		if number < next[publisher] {
-			return count, fmt.Errorf("offset %d has message %d of publisher %d after %d", m.Offset, number, publisher, next[publisher]-1)
+			return fmt.Errorf("it is message %d of publisher %d after %d", number, publisher, next[publisher]-1)
 		}
 		next[publisher] = number + 1
+		count++
+		return nil
+	}, client.FromEarliest(), client.UntilLatest())
+	if err != nil {
+		return count, fmt.Errorf("after %d messages: %w", count, err)
 	}
+	return count, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -90,7 +89,7 @@ func newChaos(t *testing.T) *chaos {
 		}
 	})
 	k := &chaos{
-		t: t, program: buildOnce(t), dataDir: dataDir, flags: keptPorts(t), random: rand.New(rand.NewPCG(*seed, 0)), audits: map[string]*audit{},
+		t: t, program: built.Path(t), dataDir: dataDir, flags: keptPorts(t), random: rand.New(rand.NewPCG(*seed, 0)), audits: map[string]*audit{},
 	}
 	// One stream has segments of the usual size; the other one begins a new one many times in a life.
 	for _, stream := range []string{"steady", "rolling"} {
@@ -198,25 +197,18 @@ func (k *chaos) load(ctx context.Context, s *servertest.Server, life time.Durati
 }
 
 // follow reads a stream from an offset on until the server is gone, and returns what it was shown.
-func (k *chaos) follow(ctx context.Context, s *servertest.Server, stream string, offset int64) []client.Message {
+func (k *chaos) follow(ctx context.Context, s *servertest.Server, stream string, offset int64) (shown []client.Message) {
 	c, err := client.Connect(ctx, s.GRPC)
 	if err != nil {
 		return nil
 	}
 	defer c.Close()
-	sub, err := c.Stream(stream).Subscribe(ctx, client.FromOffset(offset))
-	if err != nil {
-		return nil
-	}
-	defer sub.Stop()
-	var shown []client.Message
-	for {
-		m, err := sub.Next(ctx)
-		if err != nil {
-			return shown
-		}
+	// How it ends is known: the server is killed.
+	_ = c.Stream(stream).Handle(ctx, func(_ context.Context, m *client.Message) error {
 		shown = append(shown, *m.Clone())
-	}
+		return nil
+	}, client.FromOffset(offset))
+	return shown
 }
 
 func (k *chaos) start(ctx context.Context) *servertest.Server {
@@ -285,23 +277,15 @@ func (k *chaos) checkGap(ctx context.Context, s *client.Stream) {
 }
 
 // readAll reads a stream's partition 0 from its first message to its last.
-func readAll(ctx context.Context, s *client.Stream) ([]client.Message, error) {
-	sub, err := s.Subscribe(ctx, client.FromEarliest(), client.UntilLatest())
-	if err != nil {
-		return nil, err
-	}
-	defer sub.Stop()
-	var all []client.Message
-	for {
-		m, err := sub.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("after %d messages: %w", len(all), err)
-		}
+func readAll(ctx context.Context, s *client.Stream) (all []client.Message, err error) {
+	err = s.Handle(ctx, func(_ context.Context, m *client.Message) error {
 		all = append(all, *m.Clone())
+		return nil
+	}, client.FromEarliest(), client.UntilLatest())
+	if err != nil {
+		return nil, fmt.Errorf("after %d messages: %w", len(all), err)
 	}
+	return all, nil
 }
 
 func (k *chaos) wait(ctx context.Context, d time.Duration) {

@@ -77,7 +77,7 @@ func TestFullDisk(t *testing.T) {
 func runWithOwnMounts(t *testing.T) {
 	t.Helper()
 	again := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestFullDisk$", "-test.v")
-	again.Env = append(os.Environ(), ownMounts+"="+buildOnce(t))
+	again.Env = append(os.Environ(), ownMounts+"="+built.Path(t))
 	again.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},

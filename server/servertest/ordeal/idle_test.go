@@ -37,7 +37,7 @@ const (
 // ack takes when each gets a few messages a second, and how long it is until the broker is ready again.
 func TestManyPartitions(t *testing.T) {
 	dir := t.TempDir()
-	b := launch(t, buildOnce(t), dir)
+	b := launch(t, built.Path(t), dir)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	begun := time.Now()

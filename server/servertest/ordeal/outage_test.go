@@ -43,7 +43,7 @@ type scene struct {
 // TestOutages takes away NATS, the network in between, or the server: whatever was published meanwhile is stored or within a
 // gap, the gaps are about as long as the outage, and what came before and comes after is recorded (protocol.md 2.8, 2.9, S13).
 func TestOutages(t *testing.T) {
-	program := buildOnce(t)
+	program := built.Path(t)
 	stall, reset := networkOutage((*link).freeze, (*link).thaw), networkOutage((*link).sever, (*link).mend)
 	stop, kill := serverOutage(func(ctx context.Context, s *servertest.Server) error { return s.Terminate(ctx) }),
 		serverOutage(func(_ context.Context, s *servertest.Server) error { s.Kill(); return nil })
@@ -108,7 +108,7 @@ func newScene(ctx context.Context, t *testing.T, program string, embedded bool) 
 	s := &scene{dataDir: t.TempDir(), flags: keptPorts(t)}
 	if !embedded {
 		s.natsConfig = filepath.Join(t.TempDir(), "nats.conf")
-		if err := os.WriteFile(s.natsConfig, fmt.Appendf(nil, "listen: %q\n", freeAddress(t)), 0o600); err != nil {
+		if err := os.WriteFile(s.natsConfig, fmt.Appendf(nil, "listen: %q\n", servertest.FreeAddress(t)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s.startNATS(ctx, t)

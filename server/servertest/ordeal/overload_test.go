@@ -2,10 +2,8 @@ package ordeal
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"testing"
 	"time"
 
@@ -24,7 +22,7 @@ const (
 // TestOverload has publishers that are faster than the disk: memory stays bounded, and what was published is stored or in a
 // gap (architecture.md §6: no silent loss).
 func TestOverload(t *testing.T) {
-	program := buildOnce(t)
+	program := built.Path(t)
 	for _, external := range []bool{false, true} {
 		where := map[bool]string{false: "embedded", true: "external"}[external]
 		t.Run(where+" NATS", func(t *testing.T) {
@@ -96,22 +94,15 @@ func (b *broker) settle(ctx context.Context, s *client.Stream, published int) {
 // account counts what is stored and what gaps say is missing; known: each gap says how many.
 func account(ctx context.Context, s *client.Stream) (stored, lost int, known bool, err error) {
 	known = true
-	sub, err := s.Subscribe(ctx, client.FromEarliest(), client.UntilLatest(), client.OnGap(func(_ int, g client.Gap) {
+	err = s.Handle(ctx, func(context.Context, *client.Message) error {
+		stored++
+		return nil
+	}, client.FromEarliest(), client.UntilLatest(), client.OnGap(func(_ int, g client.Gap) {
 		lost += int(g.AtLeast)
 		known = known && g.AtLeast > 0
 	}))
 	if err != nil {
-		return 0, 0, false, err
+		return stored, lost, known, fmt.Errorf("after %d messages: %w", stored, err)
 	}
-	defer sub.Stop()
-	for {
-		_, err := sub.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return stored, lost, known, nil
-		}
-		if err != nil {
-			return stored, lost, known, fmt.Errorf("after %d messages: %w", stored, err)
-		}
-		stored++
-	}
+	return stored, lost, known, nil
 }

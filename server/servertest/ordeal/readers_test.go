@@ -25,9 +25,9 @@ const (
 	// readersEach share a connection.
 	readersEach = 10
 	// deafMemory is what a deaf reader may cost: gRPC has taken one response of 1 MiB, the next one waits for it to be sent, the
-	// heap grows to twice what is in use, and as much again was used before and not given back yet.
-	deafMemory = 4 * 2 << 20
-	// readBytes is the size of a message, and readMessages how many there are: twice what the memory above could hold.
+	// heap grows to twice what is in use, and 1 MiB for all else.
+	deafMemory = 5 << 20
+	// readBytes is the size of a message, and readMessages how many there are: three times what the memory above could hold.
 	readBytes, readMessages = 8 << 10, 2000
 	// publishedBeside is how many messages are published, one after the other, beside readers.
 	publishedBeside = 300
@@ -40,7 +40,7 @@ const (
 // TestReaders has readers that never read and readers that vanish: memory is bounded, publishers and other readers feel nothing,
 // and nothing of them stays (server/DESIGN.md §3).
 func TestReaders(t *testing.T) {
-	b := newBroker(t, buildOnce(t), false)
+	b := newBroker(t, built.Path(t), false)
 	ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
 	defer cancel()
 	s, err := b.client.CreateStream(ctx, client.StreamConfig{Name: "read", Subjects: []string{"read"}})

@@ -21,9 +21,9 @@ func TestLoginRefusedForAWhile(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
 	defer cancel()
-	address := freeAddress(t)
+	address := servertest.FreeAddress(t)
 	knows := startNATSFor(ctx, t, address, secret)
-	b := launch(t, buildOnce(t), t.TempDir(), "--nats", "nats://trestle:"+secret+"@"+address)
+	b := launch(t, built.Path(t), t.TempDir(), "--nats", "nats://trestle:"+secret+"@"+address)
 	s, err := b.client.CreateStream(ctx, client.StreamConfig{Name: "steady", Subjects: []string{"steady"}})
 	if err != nil {
 		t.Fatal(err)

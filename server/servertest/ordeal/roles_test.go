@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,31 +34,17 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// builtServer is built once for all tests.
-var builtServer = struct {
-	sync.Once
-	dir, path string
-	err       error
-}{}
+// built is the program, for all tests.
+var built servertest.Program
 
 // runTests runs the tests and removes what was built for them.
 func runTests(m *testing.M) int {
-	defer func() { _ = os.RemoveAll(builtServer.dir) }() // "": nothing was built
-	return m.Run()
-}
-
-// buildOnce returns the path of the server.
-func buildOnce(t *testing.T) string {
-	t.Helper()
-	builtServer.Do(func() {
-		if builtServer.dir, builtServer.err = os.MkdirTemp("", "trestle-ordeal-"); builtServer.err == nil { //nolint:usetesting // for all tests
-			builtServer.path, builtServer.err = servertest.BuildInto(context.Background(), builtServer.dir)
-		}
-	})
-	if builtServer.err != nil {
-		t.Fatal(builtServer.err)
+	code := m.Run()
+	if err := built.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
-	return builtServer.path
+	return code
 }
 
 // startRole starts this test binary in a role.

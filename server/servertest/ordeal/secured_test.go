@@ -2,20 +2,11 @@ package ordeal
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -31,16 +22,17 @@ const secret = "S3cret-of-Ordeal"
 // A server that proves who it is captures and acknowledges; one that does not ends with code 1 and says what to do, or with 2
 // where it need not ask (interfaces.md §1); passwords are shown to nobody.
 func TestSecuredNATS(t *testing.T) {
-	program := buildOnce(t)
-	files := makeCertificates(t)
+	program := built.Path(t)
+	authority := servertest.SelfSigned(t, t.TempDir())
+	ofNATS, ours := authority.Sign(t, t.TempDir()), authority.Sign(t, t.TempDir())
 	password := fmt.Sprintf("authorization { user: trestle, password: %q }\n", secret)
 	accounts, err := filepath.Abs("testdata/accounts.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
 	credentials := fmt.Sprintf("include %q\n", filepath.Base(accounts))
-	encrypted := fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }\n", files+"/server.pem", files+"/server.key", files+"/ca.pem")
-	known := []string{"--nats-tls-ca", files + "/ca.pem", "--nats-tls-cert", files + "/client.pem", "--nats-tls-key", files + "/client.key"}
+	encrypted := fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }\n", ofNATS.CertFile, ofNATS.KeyFile, authority.CertFile)
+	known := []string{"--nats-tls-ca", authority.CertFile, "--nats-tls-cert", ours.CertFile, "--nats-tls-key", ours.KeyFile}
 	user := []string{"--nats-creds", "testdata/user.creds"}
 	for _, c := range []struct {
 		name, config, login string
@@ -92,7 +84,7 @@ func startSecuredNATS(ctx context.Context, t *testing.T, accounts, config string
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := servertest.FreeAddress(t)
 	for name, text := range map[string][]byte{
 		filepath.Base(accounts): included, "nats.conf": fmt.Appendf(nil, "listen: %q\n%s", address, config),
 	} {
@@ -179,47 +171,4 @@ func (b *broker) captureAndAcknowledge(ctx context.Context, c *nats.Conn) {
 	if err != nil || len(messages) != 2 || string(messages[0].Value) != "plain" || string(messages[1].Value) != "asks" {
 		b.t.Errorf("stored %+v, %v", messages, err)
 	}
-}
-
-// makeCertificates makes an authority, and certificates by it for a server on loopback and for a client, in files of a folder.
-func makeCertificates(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	authority := &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	signer := makeCertificate(t, dir, "ca", authority, authority, nil)
-	makeCertificate(t, dir, "server", &x509.Certificate{
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, authority, signer)
-	makeCertificate(t, dir, "client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, authority, signer)
-	return dir
-}
-
-// makeCertificate makes one, and its key. Signer is nil where it signs itself.
-func makeCertificate(t *testing.T, dir, name string, c, authority *x509.Certificate, signer *ecdsa.PrivateKey) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if signer == nil {
-		signer = key
-	}
-	c.SerialNumber, c.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: name}
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	der, err := x509.CreateCertificate(rand.Reader, c, authority, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{
-		name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return key
 }

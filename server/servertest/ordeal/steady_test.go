@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -112,23 +111,15 @@ func (g gaps) window() (from, to time.Time) {
 	return from, to
 }
 
-func recordsOf(ctx context.Context, s *client.Stream) (records, error) {
-	var r records
-	sub, err := s.Subscribe(ctx, client.FromEarliest(), client.UntilLatest(), client.OnGap(func(_ int, g client.Gap) { r.gaps = append(r.gaps, g) }))
-	if err != nil {
-		return r, err
-	}
-	defer sub.Stop()
-	for {
-		m, err := sub.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return r, nil
-		}
-		if err != nil {
-			return r, fmt.Errorf("after %d messages: %w", len(r.numbers), err)
-		}
+func recordsOf(ctx context.Context, s *client.Stream) (r records, err error) {
+	err = s.Handle(ctx, func(_ context.Context, m *client.Message) error {
 		r.numbers = append(r.numbers, binary.BigEndian.Uint64(m.Value))
+		return nil
+	}, client.FromEarliest(), client.UntilLatest(), client.OnGap(func(_ int, g client.Gap) { r.gaps = append(r.gaps, g) }))
+	if err != nil {
+		return r, fmt.Errorf("after %d messages: %w", len(r.numbers), err)
 	}
+	return r, nil
 }
 
 // hold compares what was recorded with what was published and with what was away, and returns how many messages are missing.
