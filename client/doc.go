@@ -28,7 +28,9 @@
 //
 // Errors say what failed, why and what to do. errors.Is tells their kinds apart ([ErrStreamNotFound], [ErrWrongOffset],
 // …), and errors.As with *[Error] gives the reason and the names concerned. An error of publishing means that nothing
-// was stored, except for [ErrOutcomeUnknown], which means that nobody knows.
+// was stored, except for [ErrOutcomeUnknown], which means that nobody knows. [Stream.PublishEach] publishes a batch to each
+// partition, and each fails by itself: the messages of a failed one have acks with offset -1, all others are stored. When the
+// context of [Future.Ack] ends, its error means that the message is not settled yet; so it is with [Producer.Flush].
 //
 // # For those who come from Liftbridge
 //

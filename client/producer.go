@@ -16,8 +16,8 @@ type AckPolicy string
 // Values of AckPolicy.
 const (
 	AckPolicyAll    AckPolicy = "all"    // when every replica in sync has stored it
-	AckPolicyLeader AckPolicy = "leader" // when the partition's leader has stored it
-	AckPolicyNone   AckPolicy = "none"   // when the server has taken it
+	AckPolicyLeader AckPolicy = "leader" // when the partition's leader has stored it: fsynced, unless the stream's Sync asks for less
+	AckPolicyNone   AckPolicy = "none"   // when the leader has written it, before it is fsynced: a power cut may take it then
 )
 
 // ProducerConfig is how a Producer works. Its zero value is the default.

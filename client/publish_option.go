@@ -40,17 +40,18 @@ func ID(id string) PublishOption {
 	return func(p *publishing) { p.id = []byte(id) }
 }
 
-// AckNone returns when the server has taken the message, which may then be lost without a word.
+// AckNone returns when the partition's leader has written the message, before it is fsynced, whatever the stream's Sync says:
+// a power cut may take it then. A refusal is told.
 func AckNone() PublishOption {
 	return func(p *publishing) { p.ack = trestlev1.AckPolicy_ACK_POLICY_NONE }
 }
 
-// AckLeader returns when the partition's leader has stored the message.
+// AckLeader returns when the partition's leader has stored the message: fsynced, unless the stream's Sync asks for less.
 func AckLeader() PublishOption {
 	return func(p *publishing) { p.ack = trestlev1.AckPolicy_ACK_POLICY_LEADER }
 }
 
-// AckAll returns when every replica in sync has stored the message. It is the default.
+// AckAll returns when every replica in sync has stored the message, in the sense of AckLeader. It is the default.
 func AckAll() PublishOption {
 	return func(p *publishing) { p.ack = trestlev1.AckPolicy_ACK_POLICY_ALL }
 }
