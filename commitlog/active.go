@@ -76,6 +76,7 @@ func (l *Log) newIndex(name string, base Position) (indexWriter, error) {
 
 // abandon removes the files of a segment that could not be begun.
 func (l *Log) abandon(a *activeSegment, err error) error {
+	l.removals.Add(1)
 	_, undo := l.removeKey(a.segment)
 	return errors.Join(fmt.Errorf("beginning a segment: %w", err),
 		l.files.release(a.file), l.files.forget(a.name), l.files.fs.Remove(a.name), undo)

@@ -218,13 +218,28 @@ func (l *Log) write(run []byte) error {
 	if mutant("commitlog-partial-write-stays") {
 		return fullOr(err)
 	}
-	if undo := a.file.Truncate(a.written); undo != nil {
-		return l.fail(fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo))
+	// A file that ends at the mark is taken for one that is on the disk, so all but a byte goes before that is so.
+	if size, unknown := a.file.Size(); (unknown != nil || size > a.written+1) && !mutant("commitlog-undone-at-once") {
+		if undo := l.cutActive(a.written + 1); undo != nil {
+			return fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo)
+		}
 	}
-	if undo := a.file.SyncData(); undo != nil { // or a crash brings back batches that were refused
-		return l.syncFailed(fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo))
+	if undo := l.cutActive(a.written); undo != nil {
+		return fmt.Errorf("appending to %s: %w; undoing it: %w", a.name, err, undo)
 	}
 	return fullOr(fmt.Errorf("appending to %s: %w", a.name, err))
+}
+
+// cutActive cuts the file of the active segment, durably: or a crash brings back batches that were refused. The caller holds
+// l.writing.
+func (l *Log) cutActive(size int64) error {
+	if err := l.active.file.Truncate(size); err != nil {
+		return l.fail(err)
+	}
+	if err := l.active.file.SyncData(); err != nil {
+		return l.syncFailed(err)
+	}
+	return nil
 }
 
 // fullOr makes a full disk a matter of errors.Is(err, ErrFull).

@@ -326,7 +326,6 @@ func (l *Log) removeKey(s *segment) (removed bool, err error) {
 	if l.keys != nil {
 		l.keys.drop(s.base)
 	}
-	l.removed.Store(true)
 	err = l.FS().Remove(keyName(l.dir, s.base))
 	if isNotExist(err) {
 		return false, nil
@@ -340,12 +339,19 @@ func (l *Log) removeStrayKeys(keys map[Position]string, report *Report) error {
 	for _, s := range l.segments {
 		delete(keys, s.base)
 	}
+	synced := mutant("commitlog-stray-key-first")
 	for base, name := range keys {
 		inside := len(l.segments) > 0 && l.segments[0].base.Before(base) && base.Before(l.end)
 		lost := report.Lost != nil && !base.Before(report.Lost.From) && base.Before(report.Lost.To)
 		if inside || lost {
 			report.Unknown = append(report.Unknown, name)
 			continue
+		}
+		if !synced { // its segment is to stay away
+			if err := l.FS().SyncDir(l.dir); err != nil {
+				return err
+			}
+			synced = true
 		}
 		if err := l.FS().Remove(name); err != nil {
 			return err

@@ -68,7 +68,7 @@ type Log struct {
 	// dropping is held, I/O included, by whoever takes segments out of the log: retention, compaction, truncation. It comes
 	// before the others.
 	dropping sync.Mutex
-	removed  atomic.Bool // a file was taken out of the folder, and that may not be durable
+	removals atomic.Int64 // of segments or keys, that may not be durable
 
 	// mu guards what follows. It is never held across I/O.
 	mu        sync.Mutex
@@ -79,6 +79,7 @@ type Log struct {
 	start     int64    // log start: offset below which nothing is served; it may lie inside a batch
 	compacted uint64   // seq below which the log is compacted
 	mark      Mark     // Invariant: mark.Durable == durable
+	cutting   bool     // a truncation is under way, or failed: what it cut may come back
 	changed   chan struct{}
 	fault     error // why nothing may be written any more
 	readOnly  bool
@@ -137,11 +138,15 @@ func (l *Log) SizeBytes() int64 {
 	return n
 }
 
-// LastEpoch is the leader epoch of the last batch, 0 if there is none, and the time at which that was appended, unix
-// nanoseconds.
+// LastEpoch is the leader epoch of the last batch, and the time at which that was appended, unix nanoseconds. Of one that was
+// deleted before the log was opened the epoch is not known and 0, and the time is that at which what comes after it began. Both
+// are 0 if there never was one.
 func (l *Log) LastEpoch() (epoch uint64, appended int64) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	if a := l.active; l.last.epoch == 0 && a != nil && a.base.Seq > 1 && !mutant("commitlog-deleted-never-was") {
+		return 0, a.created
+	}
 	return l.last.epoch, l.last.time
 }
 
@@ -197,7 +202,7 @@ func (l *Log) Close() error {
 func (l *Log) settleFolder() error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
-	if !l.removed.Load() || mutant("commitlog-removal-unsettled") {
+	if l.removals.Load() == 0 || mutant("commitlog-removal-unsettled") {
 		return nil
 	}
 	if err := l.FS().SyncDir(l.dir); err != nil {

@@ -43,6 +43,7 @@ type Mark struct {
 	// Compacted is the seq up to which, exclusive, the log is compacted.
 	Compacted uint64
 
+	settled    bool      // what the folder shows is on the disk, if the log ends here; what changes that says so in a mark first
 	sealed     bool      // FilePosition is behind a footer
 	generation uint32    // of the file that FilePosition is a place in
 	last       lastBatch // before Durable
@@ -59,6 +60,7 @@ const markMagic = "TM\x88\x01" // the third byte is the size
 const (
 	markSuspect = 1 << iota
 	markSealed
+	markSettled
 
 	markGenerationShift = 8
 )
@@ -76,6 +78,9 @@ func (m *Mark) append(dst []byte) []byte {
 	}
 	if m.sealed {
 		flags |= markSealed
+	}
+	if m.settled {
+		flags |= markSettled
 	}
 	dst = append(append(dst, markMagic...), m.Partition[:]...)
 	dst = le.AppendUint32(dst, m.LogID)
@@ -112,8 +117,9 @@ func parseMark(b []byte) (m Mark, ok bool) {
 	copy(m.Partition[:], b[4:])
 	m.LogID = le.Uint32(b[20:])
 	m.Durable, m.Segment, m.FilePosition = position(24), position(40), int64(le.Uint64(b[56:]))
-	m.Suspect, m.sealed = le.Uint32(b[64:])&markSuspect != 0, le.Uint32(b[64:])&markSealed != 0
-	m.generation = le.Uint32(b[64:]) >> markGenerationShift
+	flags := le.Uint32(b[64:])
+	m.Suspect, m.sealed, m.settled = flags&markSuspect != 0, flags&markSealed != 0, flags&markSettled != 0
+	m.generation = flags >> markGenerationShift
 	m.last = lastBatch{crc: le.Uint32(b[68:]), time: int64(le.Uint64(b[72:])), epoch: le.Uint64(b[80:])}
 	m.records, m.digest = le.Uint64(b[88:]), le.Uint32(b[96:])
 	m.Committed, m.Start, m.Compacted = position(100), int64(le.Uint64(b[116:])), le.Uint64(b[124:])
@@ -136,15 +142,19 @@ type Marks struct {
 	marks     map[LogName]Mark
 	dirty     map[LogName]bool // put or forgotten, and not flushed
 	forgotten map[LogName]bool // the file may hold marks of them
+	settled   map[LogName]bool // said to be when the file was opened, and not opened since
 }
 
 // OpenMarks reads the marks file, making an empty one if there is none. Entries that are not whole are passed over: an
 // older mark of the same log, or none, is as safe, and only makes the next start read more.
 func OpenMarks(fsys vfs.FS, name string) (*Marks, error) {
-	m := &Marks{fs: fsys, name: name, marks: map[LogName]Mark{}, dirty: map[LogName]bool{}, forgotten: map[LogName]bool{}}
+	m := &Marks{
+		fs: fsys, name: name, marks: map[LogName]Mark{}, dirty: map[LogName]bool{}, forgotten: map[LogName]bool{}, settled: map[LogName]bool{},
+	}
 	if err := m.read(); err != nil {
 		return nil, fmt.Errorf("reading marks: %w", err)
 	}
+	m.unsettle()
 	if err := m.rewrite(); err != nil {
 		return nil, fmt.Errorf("writing marks: %w", err)
 	}
@@ -250,6 +260,36 @@ func (m *Marks) Get(name LogName) (Mark, bool) {
 	return mark, ok
 }
 
+// unsettle takes the word that logs are settled out of the marks. It holds for whoever opens them next, once: opening changes what
+// the folder shows, and may be broken off.
+func (m *Marks) unsettle() {
+	for name, mark := range m.marks {
+		if mark.settled {
+			m.settled[name], mark.settled = true, mutant("commitlog-settled-for-ever")
+			m.marks[name] = mark
+		}
+	}
+}
+
+// take is Get for whoever opens the log. Settled says that what its folder shows is on the disk, if the log ends at the mark. After
+// that no mark says so until the next Put: durably, when it returns.
+func (m *Marks) take(name LogName) (mark Mark, ok bool, err error) {
+	m.mu.Lock()
+	mark, ok = m.marks[name]
+	again := mark.settled // opened, and closed, before, since the file was opened
+	mark.settled = false
+	if again {
+		m.marks[name], m.dirty[name] = mark, true
+	}
+	mark.settled = m.settled[name]
+	delete(m.settled, name)
+	m.mu.Unlock()
+	if again {
+		err = m.Flush()
+	}
+	return mark, ok, err
+}
+
 // Put remembers the mark until the next Flush.
 func (m *Marks) Put(mark Mark) {
 	m.mu.Lock()
@@ -257,6 +297,7 @@ func (m *Marks) Put(mark Mark) {
 	m.marks[mark.LogName] = mark
 	m.dirty[mark.LogName] = true
 	delete(m.forgotten, mark.LogName)
+	delete(m.settled, mark.LogName)
 }
 
 // Forget drops the mark of a log that is about to be deleted. Once that is flushed, another log may take its place.
@@ -264,6 +305,7 @@ func (m *Marks) Forget(name LogName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.marks, name)
+	delete(m.settled, name)
 	m.dirty[name], m.forgotten[name] = true, true
 }
 

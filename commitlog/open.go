@@ -65,7 +65,11 @@ func Open(dir string, opts Options) (*Log, Report, error) {
 	}
 	r := recovery{Log: l, report: &report}
 	if opts.Marks != nil {
-		if m, ok := opts.Marks.Get(LogName{opts.Partition, opts.LogID}); ok {
+		m, ok, err := opts.Marks.take(LogName{opts.Partition, opts.LogID})
+		if err != nil {
+			return nil, report, fmt.Errorf("opening the log in %s: %w", dir, err)
+		}
+		if ok {
 			r.mark, l.start, l.compacted, l.committed = &m, m.Start, m.Compacted, m.Committed
 		}
 	}

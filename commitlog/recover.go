@@ -162,11 +162,12 @@ func (r *recovery) segmentTail(s *segment) (*tail, error) {
 
 // settle sees that the file reads as it lies on the disk. After a failed sync reads show what is not there, and the next
 // sync does not tell: none of it is believed. Nothing is read of a file that ends at its mark, but that it ends there may be
-// the work of a truncation that was not durable when the process was killed. A log that was closed in order has none.
+// the work of a truncation that was not durable when the process was killed: unless the mark says that there is none, or the
+// log was closed in order.
 func (r *recovery) settle(t *tail, known *Mark) error {
 	size, err := t.file.Size()
 	ends := known != nil && !known.Suspect && known.FilePosition == size
-	t.settled = (r.opts.Settled || mutant("commitlog-taken-for-settled")) && ends
+	t.settled = ends && (r.opts.Settled || known.settled || mutant("commitlog-taken-for-settled"))
 	if err == nil && !t.settled && !mutant("commitlog-recovered-unsynced") {
 		err = t.file.SyncData()
 	}

@@ -186,7 +186,7 @@ func (l *Log) dropSegments() error {
 // deleteSegment removes the files of a segment that is no longer part of the log. Readers who are in it find out. The key
 // goes last: no crash leaves values without it.
 func (l *Log) deleteSegment(s *segment) error {
-	l.removed.Store(true)
+	l.removals.Add(1)
 	err := l.files.remove(s.indexName())
 	if isNotExist(err) {
 		err = nil
@@ -196,8 +196,11 @@ func (l *Log) deleteSegment(s *segment) error {
 		return err
 	}
 	removed, err := l.removeKey(s)
-	if err != nil || !removed {
-		return err
+	if err == nil && removed {
+		err = l.FS().SyncDir(l.dir)
 	}
-	return l.FS().SyncDir(l.dir)
+	if err == nil {
+		l.removals.Add(-1)
+	}
+	return err
 }

@@ -187,3 +187,24 @@ func TestStartStaysBelowTheCommitPosition(t *testing.T) {
 		}
 	}
 }
+
+// When the last batch was appended is known as long as it is there, and after that, at least, when the log went on without it.
+func TestLastEpochOfWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, withMarks(1<<20))
+	if epoch, appended := k.log.LastEpoch(); epoch != 0 || appended != 0 {
+		t.Errorf("of a log that never had a batch: epoch %d at %d", epoch, appended)
+	}
+	k.append(10, numbered(0, 1)...)
+	k.commit()
+	if _, err := k.log.Purge(1, 20); err != nil {
+		t.Fatal(err)
+	}
+	if epoch, appended := k.log.LastEpoch(); epoch != 1 || appended != 10 {
+		t.Errorf("of one that was deleted just now: epoch %d at %d", epoch, appended)
+	}
+	k.reopen()
+	if epoch, appended := k.log.LastEpoch(); epoch != 0 || appended != 20 {
+		t.Errorf("of one that was deleted before: epoch %d at %d", epoch, appended)
+	}
+}

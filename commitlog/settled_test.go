@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/commitlog/vfs"
 )
 
@@ -26,8 +27,8 @@ func (k *logKit) opening() (files, folders int) {
 	return files, folders
 }
 
-// A log that was closed in order and ends at its mark is on the disk already. All others are made so before anything is
-// built on them (DESIGN.md 6).
+// A log that ends at its mark is on the disk already if the mark says so, or if it was closed in order. All others are made so before
+// anything is built on them (DESIGN.md 6).
 func TestSettledLogIsNotSyncedAgain(t *testing.T) {
 	t.Parallel()
 	write := func(k *logKit, name string) {
@@ -46,7 +47,8 @@ func TestSettledLogIsNotSyncedAgain(t *testing.T) {
 		files, folders int
 	}{
 		"settled":                      {settled: true},
-		"not settled":                  {files: 1, folders: 1},
+		"the mark says so":             {},
+		"a start was broken off":       {before: func(k *logKit) { k.breakOff() }, files: 1, folders: 1},
 		"an unfinished file goes":      {settled: true, before: func(k *logKit) { write(k, "x.tmp") }, folders: 1},
 		"a file without its batches":   {settled: true, before: func(k *logKit) { write(k, "00000000000000000004-00000000000000000003-000000.seg") }, files: 1, folders: 2},
 		"the mark is of an older life": {settled: true, before: func(k *logKit) { k.growBehindItsMark() }, files: 2, folders: 1},
@@ -71,6 +73,73 @@ func TestSettledLogIsNotSyncedAgain(t *testing.T) {
 			k.reopen()
 			k.close()
 		})
+	}
+}
+
+// breakOff begins a start that comes to its end before it opens the log.
+func (k *logKit) breakOff() {
+	k.Helper()
+	marks, err := commitlog.OpenMarks(k.fs, path.Join(path.Dir(k.dir), "marks"))
+	if err != nil {
+		k.Fatal(err)
+	}
+	if err := marks.Close(); err != nil {
+		k.Fatal(err)
+	}
+}
+
+// A log that is opened again in one life is synced, and a start that is broken off then finds no mark that says it is settled: what the
+// opening was about to remove may come back.
+func TestMarkSettlesOnce(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, withMarks(1<<20))
+	k.fill(3, 1)
+	if err := errors.Join(k.log.Close(), k.opts.Marks.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	syncs := 0
+	remove := k.mem.OnOp(func(op vfs.Op) error {
+		if op.Kind == vfs.OpSyncDir || op.Kind == vfs.OpSyncData && path.Ext(op.Name) == ".seg" {
+			syncs++
+		}
+		return nil
+	})
+	if _, _, err := commitlog.Open(k.dir, k.opts); err != nil || syncs != 2 {
+		t.Fatalf("opened again with %d syncs, want 2: %v", syncs, err)
+	}
+	remove()
+	k.mem = k.mem.Kill()
+	k.fs = k.mem
+	if files, folders := k.opening(); files != 1 || folders != 1 {
+		t.Errorf("after the kill its file was synced %d times and its folder %d, want 1 and 1", files, folders)
+	}
+}
+
+// A removal that could not be made durable is not forgotten: no mark says that the log is settled any more.
+func TestFailedRemovalIsNotSettled(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, withMarks(256))
+	k.fill(9, 1)
+	first, failed := k.names(".seg")[0], false
+	remove := k.mem.OnOp(func(op vfs.Op) error {
+		if op.Kind == vfs.OpSyncDir && !failed && !slices.Contains(k.names(".seg"), first) {
+			failed = true
+			return errors.New("no")
+		}
+		return nil
+	})
+	if _, err := k.log.SetStart(5); err == nil {
+		t.Fatal("the folder was not synced")
+	}
+	remove()
+	k.fill(1, 1)
+	if err := k.opts.Marks.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	k.mem = k.mem.Kill()
+	k.fs = k.mem
+	if _, folders := k.opening(); folders != 1 {
+		t.Errorf("after the kill its folder was synced %d times, want once", folders)
 	}
 }
 

@@ -79,7 +79,19 @@ func (s *sim) step(name string, run func(*sim)) {
 	}
 	if s.after != nil {
 		s.reopen()
+		s.cutBehindKill()
 	}
+}
+
+// cutBehindKill may cut the power after the start that follows a kill: that start does not make durable again what a mark says is.
+func (s *sim) cutBehindKill() {
+	if !s.killed || s.calm || s.ending != nil || s.rng.IntN(2) == 0 {
+		return
+	}
+	s.note("    crash behind it")
+	s.written = s.firm(s.end().Seq)
+	s.cut(s.disk)
+	s.reopen()
 }
 
 // settle looks at how an operation ended. It is false if the operation did not succeed for a reason that the simulation

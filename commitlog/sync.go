@@ -175,6 +175,7 @@ func (l *Log) putMarkLocked() {
 	m := l.mark
 	m.LogName, m.Committed, m.Start = LogName{l.opts.Partition, l.opts.LogID}, l.committed, l.start
 	m.Compacted = l.compacted
+	m.settled = !m.Suspect && !l.cutting && l.removals.Load() == 0
 	l.opts.Marks.Put(m)
 }
 

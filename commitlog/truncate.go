@@ -118,6 +118,7 @@ func (l *Log) lowerMark(m Mark) error {
 		l.committed = m.Durable
 	}
 	l.start, l.compacted = min(l.start, m.Durable.Offset), min(l.compacted, m.Durable.Seq)
+	l.cutting = !mutant("commitlog-truncation-unsaid")
 	l.putMarkLocked()
 	l.mu.Unlock()
 	if l.opts.Marks == nil {
@@ -129,7 +130,7 @@ func (l *Log) lowerMark(m Mark) error {
 	err := l.opts.Marks.Flush() // also when it was lowered before: that flush may have failed
 	if err != nil {
 		l.mu.Lock()
-		l.mark, l.committed, l.start, l.compacted = mark, committed, start, compacted
+		l.mark, l.committed, l.start, l.compacted, l.cutting = mark, committed, start, compacted, false
 		l.putMarkLocked()
 		l.mu.Unlock()
 	}
@@ -170,7 +171,7 @@ func (l *Log) reopenAt(s *segment, m Mark) error {
 	}
 	l.mu.Lock()
 	s.sealed, s.size, s.end = false, m.FilePosition, m.Durable
-	l.end, l.durable, l.mark = m.Durable, m.Durable, m
+	l.end, l.durable, l.mark, l.cutting = m.Durable, m.Durable, m, false
 	l.putMarkLocked()
 	l.mu.Unlock()
 	l.last = m.last

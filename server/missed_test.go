@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -112,6 +113,41 @@ func TestMessagesMissedWhileStopped(t *testing.T) {
 	}
 	if info.Partitions[0].Gaps != 2 || gap.From.Before(last) || gap.To.After(ready) || gap.To.Before(gap.From) {
 		t.Errorf("%d gaps, the last %+v; messages are missing from %v to %v", info.Partitions[0].Gaps, gap, first, last)
+	}
+}
+
+// Also where everything was deleted before, gaps say what is missing (S13).
+func TestMessagesMissedAfterAllWereDeleted(t *testing.T) {
+	t.Parallel()
+	n, config := besideNATS(t)
+	publisher, err := nats.Connect(n.ClientURL(), nats.Timeout(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer publisher.Close()
+	c, stop := run(t, config)
+	orders, err := c.CreateStream(t.Context(), client.StreamConfig{Name: "orders", Subjects: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := orders.Publish(t.Context(), []byte("deleted")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := orders.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := errors.Join(publisher.Publish("orders", []byte("missed")), publisher.FlushTimeout(patience)); err != nil {
+		t.Fatal(err)
+	}
+	c, stop = run(t, config)
+	defer stop()
+	info, err := c.Stream("orders").Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := info.Partitions[0]; p.Gaps != 2 || p.LastGap.Cause != "restart" {
+		t.Errorf("%d gaps, the last %+v; want one up to the start and one until it captures", p.Gaps, p.LastGap)
 	}
 }
 

@@ -69,7 +69,7 @@ func OpenFolder(fsys vfs.FS, dir, broker, fallback, cluster string) (*Folder, er
 	}
 	lock, err := fsys.Lock(filepath.Join(dir, lockName))
 	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("the data folder %s is in use by another process; stop that one or choose another with --data-dir: %w", dir, err)
+		return nil, &inUseError{dir: dir, cause: err}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder %s: %w", dir, err)
@@ -83,6 +83,18 @@ func OpenFolder(fsys vfs.FS, dir, broker, fallback, cluster string) (*Folder, er
 	}
 	return f, nil
 }
+
+// inUseError says that another process has locked a data folder.
+type inUseError struct {
+	dir   string
+	cause error // which names the lock file
+}
+
+func (e *inUseError) Error() string {
+	return fmt.Sprintf("the data folder %s is in use by another process; stop that one or choose another with --data-dir", e.dir)
+}
+
+func (e *inUseError) Unwrap() error { return e.cause }
 
 // makeFolder makes the folder and sees that its name is durable.
 func makeFolder(fsys vfs.FS, dir string) error {

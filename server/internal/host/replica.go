@@ -111,13 +111,13 @@ func (h *Host) lead(ctx context.Context, r *replica, w *wanted) error {
 			return err
 		}
 	}
-	last, _ := r.log.LastEpoch()
+	last, appended := r.log.LastEpoch()
 	if last > w.LeaderEpoch {
 		return fmt.Errorf("the log in %s was led in epoch %d, which is after epoch %d of the metadata: it is another cluster's, or the metadata is an old copy; put the one back that belongs here",
 			h.config.Folder.logDir(r.id), last, w.LeaderEpoch)
 	}
 	r.since = 0
-	if h.publishedMeanwhile() && last > 0 {
+	if h.publishedMeanwhile() && appended > 0 {
 		r.since = h.config.Now().UnixNano()
 	}
 	p, err := partition.Lead(h.partitionConfig(r, w))

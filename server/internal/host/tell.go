@@ -1,6 +1,8 @@
 package host
 
 import (
+	"strings"
+
 	"github.com/trestlehq/trestle/commitlog"
 	"github.com/trestlehq/trestle/server/internal/partition"
 )
@@ -10,11 +12,20 @@ func (h *Host) fullTeller(stream string) func(error) {
 	return func(err error) { // a logger of each partition's own would cost a start more than they all ever say
 		log := h.config.Logger.With("stream", stream)
 		if err != nil {
-			log.Error("the disk is full: publishes are refused and captured messages become gaps; "+partition.MakeRoom, "error", err)
+			log.Error(fullText(err), "error", err)
 			return
 		}
 		log.Info("there is room on the disk again")
 	}
+}
+
+// fullText says what a full disk means, and what makes room unless the error says so itself.
+func fullText(err error) string {
+	const meaning = "the disk is full: publishes are refused and captured messages become gaps"
+	if strings.Contains(err.Error(), partition.MakeRoom) {
+		return meaning
+	}
+	return meaning + "; " + partition.MakeRoom
 }
 
 // problemTeller logs what went wrong in a partition and is tried again.

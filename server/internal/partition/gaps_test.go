@@ -131,6 +131,24 @@ func TestUncleanStart(t *testing.T) {
 	r.close(t)
 }
 
+// Where everything was deleted, nobody knows when the last append was; the gap begins when what comes after it did (S13).
+func TestUncleanStartOfWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	s := newSetup(1)
+	r := s.lead(t)
+	publish(t, r, records("1"))
+	s.clock.forward(time.Minute)
+	deleted := s.clock.after(0)
+	if _, _, err := r.Purge(atOffset(1)); err != nil {
+		t.Fatal(err)
+	}
+	r.close(t)
+	s.clock.forward(time.Minute)
+	r = s.lead(t, func(c *partition.Config) { c.Unclean = true })
+	wantGaps(t, r, batch.Gap{Cause: batch.GapRestart, FromTime: deleted, ToTime: deleted + int64(time.Minute)})
+	r.close(t)
+}
+
 // At 95 % full publishes are refused and captured messages become a gap, which is written first when there is room (1.11);
 // what was stored before is answered nevertheless (S10).
 func TestDiskGuard(t *testing.T) {

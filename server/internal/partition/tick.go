@@ -20,11 +20,27 @@ const guardPercent = 95
 type DiskGuardError struct{ TotalBytes, FreeBytes int64 }
 
 func (e *DiskGuardError) Error() string {
-	return fmt.Sprintf("%d of %d bytes of the disk are free, less than %d %%; %s", e.FreeBytes, e.TotalBytes, 100-guardPercent, MakeRoom)
+	return fmt.Sprintf("%s of %s of the disk are free, less than %d %%; %s", legible(e.FreeBytes), legible(e.TotalBytes), 100-guardPercent, MakeRoom)
 }
 
 // MakeRoom says what makes room on a full disk.
-const MakeRoom = "make room with `trestle stream rm` or `stream purge`, which free the disk at once, or let streams retain less with `stream edit`"
+const MakeRoom = "make room with `trestle stream rm` or `stream purge`, which free the disk at once, or let streams retain less with `stream edit`, " +
+	"or free the disk of other files"
+
+// legible is a number of bytes as people read it: 12.6 GiB.
+func legible(bytes int64) string {
+	unit, n := "KMGTPE", float64(bytes)
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	for n /= 1 << 10; n >= 1000; n /= 1 << 10 {
+		unit = unit[1:]
+	}
+	if n >= 100 {
+		return fmt.Sprintf("%.0f %ciB", n, unit[0])
+	}
+	return fmt.Sprintf("%.1f %ciB", n, unit[0])
+}
 
 // Is makes it a commitlog.ErrFull.
 func (e *DiskGuardError) Is(target error) bool { return target == commitlog.ErrFull }
