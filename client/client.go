@@ -22,9 +22,10 @@ type Client struct {
 
 	closing chan struct{} // closed by Close
 
-	standing context.Context // of the streams of relays
+	standing context.Context // of the streams of relays, and of who watches the connection
 	hangUp   context.CancelFunc
 	relays   sync.WaitGroup // goroutines of relays
+	watching sync.WaitGroup // the goroutine of OnConnection
 	single   *relay         // for those who wait for each batch
 	numbered *relay         // for producers
 
@@ -44,7 +45,7 @@ func Connect(ctx context.Context, addrs string, opts ...Option) (*Client, error)
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{failures: map[string]error{}}
+	d := &dialer{security: settings.tls, failures: map[string]error{}}
 	conn, err := grpc.NewClient(scheme+":///"+addresses[0], dialOptions(addresses, d, &settings)...)
 	if err != nil {
 		return nil, newError(reasonInvalidArgument, "connect to %s: %v", addrs, err).because(err)
@@ -64,6 +65,9 @@ func Connect(ctx context.Context, addrs string, opts ...Option) (*Client, error)
 		c.hangUp()
 		_ = c.close() // the connection that could not be made says no more
 		return nil, d.connectError(addresses, err)
+	}
+	if settings.onConnection != nil {
+		c.watching.Go(func() { c.watchConnection(settings.onConnection) })
 	}
 	return c, nil
 }
@@ -88,6 +92,7 @@ func (c *Client) Close() error {
 	c.calls.Wait()
 	c.hangUp()
 	c.relays.Wait()
+	c.watching.Wait()
 	return c.close()
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -22,15 +23,14 @@ import (
 )
 
 const (
-	// maxReceiveBytes lets in the largest message that a stream can be configured to take, 64 MiB, and what is around it.
+	// maxReceiveBytes lets in the largest message that servers of any version may take, 64 MiB, and what is around it. How much those
+	// of today take, Client.Server says.
 	maxReceiveBytes = 80 << 20
 	// streamWindowBytes is how much a server may send ahead of what a subscription reads, for each partition.
 	streamWindowBytes = 1 << 20
 	connWindowBytes   = 4 << 20
 	ioBufferBytes     = 128 << 10
 )
-
-const remedyUnavailable = "is a trestle server listening there? start one with `trestle server` or set TRESTLE_ADDR"
 
 func dialOptions(addresses []string, d *dialer, settings *connecting) []grpc.DialOption {
 	security, resolved := insecure.NewCredentials(), addressList{addresses: addresses}
@@ -95,6 +95,8 @@ func (l addressList) Close()                                {}
 type dialer struct {
 	net.Dialer
 
+	security *tls.Config // nil: in the clear
+
 	mu       sync.Mutex
 	failures map[string]error // by address; the last try
 }
@@ -112,8 +114,9 @@ func (d *dialer) connectError(addresses []string, err error) error {
 	doing := "connect to " + strings.Join(addresses, ",")
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded:
-		reasons := strings.Join(d.reasons(addresses, status.Convert(err).Message()), "; ")
-		return newError(reasonUnavailable, "connect to %s; %s", reasons, remedyUnavailable).because(callError(doing, err))
+		fromGRPC := status.Convert(err).Message()
+		reasons := strings.Join(d.reasons(addresses, fromGRPC), "; ")
+		return newError(reasonUnavailable, "connect to %s; %s", reasons, remedyOfFirst(fromGRPC, d.security)).because(callError(doing, err))
 	case codes.Unimplemented:
 		return newError(reasonUnavailable, "%s: what listens there is not a trestle server; set TRESTLE_ADDR to where one does", doing).because(err)
 	default:

@@ -7,7 +7,8 @@ import (
 	trestlev1 "github.com/trestlehq/trestle/proto/trestle/v1"
 )
 
-// Delete deletes the stream. Its name is free at once; its data stay in trash for an hour.
+// Delete deletes the stream. Its name is free at once; its data stay in trash for an hour, or until the disk
+// is full.
 func (s *Stream) Delete(ctx context.Context) error {
 	if err := s.client.begin(); err != nil {
 		return err

@@ -7,7 +7,8 @@ type Option func(*connecting)
 
 // connecting is what the options of Connect set.
 type connecting struct {
-	tls *tls.Config
+	tls          *tls.Config
+	onConnection func(connected bool) // may be nil
 }
 
 // WithTLS connects by TLS. Without it connections are in the clear.

@@ -35,7 +35,7 @@ func callError(doing string, err error) error {
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("%s: %w", doing, context.DeadlineExceeded)
 	case codes.Unavailable:
-		return newError(reasonUnavailable, "%s: %s; %s", doing, st.Message(), remedyUnavailable)
+		return newError(reasonUnavailable, "%s: %s; %s", doing, st.Message(), remedyOf(st.Message()))
 	}
 	reason, ok := reasonOfCode[st.Code()]
 	if !ok {

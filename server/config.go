@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -62,11 +63,11 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("the data folder is empty; name one with --data-dir")
 	}
 	if err := names.Stream(c.Cluster); err != nil {
-		return fmt.Errorf("--cluster: %w", err)
+		return &nameError{flag: "--cluster", cause: err}
 	}
 	if c.ID != "" {
 		if err := names.Stream(c.ID); err != nil {
-			return fmt.Errorf("--id: %w", err)
+			return &nameError{flag: "--id", cause: err}
 		}
 	}
 	if c.CaptureBytes < minCaptureBytes {
@@ -80,6 +81,21 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// nameError is about the name that a flag gives, which is that of no stream.
+type nameError struct {
+	flag  string
+	cause error
+}
+
+func (e *nameError) Error() string {
+	if refusal, ok := errors.AsType[*names.Error](e.cause); ok {
+		return fmt.Sprintf("%s %q %s; %s", e.flag, refusal.Name, refusal.Problem, refusal.Remedy)
+	}
+	return e.flag + ": " + e.cause.Error()
+}
+
+func (e *nameError) Unwrap() error { return e.cause }
+
 // checkPorts refuses to listen beyond loopback in the clear. TLS is for gRPC and HTTP; the other two ports have none yet.
 func (c *Config) checkPorts() error {
 	for _, l := range []struct {
@@ -92,7 +108,7 @@ func (c *Config) checkPorts() error {
 	} {
 		host, _, err := net.SplitHostPort(l.address)
 		if err != nil {
-			return fmt.Errorf("%s %q is not HOST:PORT: %w", l.flag, l.address, err)
+			return fmt.Errorf("%s %q is not HOST:PORT: %w; write one such as 127.0.0.1:9292", l.flag, l.address, err)
 		}
 		unused := l.flag == "--nats-listen" && len(c.NATSURLs) > 0
 		if c.Insecure || l.protection == "" || unused || isLoopback(host) {

@@ -58,6 +58,16 @@ type origins map[string]string
 
 const fromDefault = "default"
 
+// named says where the setting comes from with whose flag a message begins, if that is not the flag.
+func (o origins) named(message string) string {
+	flag, _, _ := strings.Cut(message, " ")
+	from, ok := o[strings.TrimSuffix(strings.TrimPrefix(flag, "--"), ":")]
+	if !ok || from == "flag" || from == fromDefault {
+		return message
+	}
+	return from + ": " + message
+}
+
 // settleServer takes what no flag says from the environment, else from the file, and refuses what cannot be or cannot go
 // together.
 func settleServer(inv *invocation, cmd *cobra.Command, cfg *server.Config) (origins, error) {
@@ -88,7 +98,7 @@ func settleServer(inv *invocation, cmd *cobra.Command, cfg *server.Config) (orig
 			from["nats"], from["nats-listen"])
 	}
 	if err := cfg.Validate(); err != nil {
-		return nil, &misuse{message: cmd.CommandPath() + ": " + err.Error(), remedy: "see trestle server --help"}
+		return nil, &misuse{message: cmd.CommandPath() + ": " + from.named(err.Error()), remedy: "see trestle server --help"}
 	}
 	return from, nil
 }

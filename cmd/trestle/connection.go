@@ -49,7 +49,7 @@ func (f *addressFlag) String() string { return "" }
 func (f *addressFlag) Type() string   { return "HOST:PORT,..." }
 
 // connect connects to the servers of the flag, else of the environment, else to a server on this machine.
-func (f *addressFlag) connect(ctx context.Context, cmd *cobra.Command) (*client.Client, error) {
+func (f *addressFlag) connect(ctx context.Context, cmd *cobra.Command, more ...client.Option) (*client.Client, error) {
 	if value, ok := f.inv.lookupEnv(addressEnv); ok && f.text == "" {
 		if err := f.Set(value); err != nil {
 			return nil, valueMisuse(cmd, addressEnv, value, err)
@@ -64,7 +64,7 @@ func (f *addressFlag) connect(ctx context.Context, cmd *cobra.Command) (*client.
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	return client.Connect(ctx, f.text, security...)
+	return client.Connect(ctx, f.text, append(security, more...)...)
 }
 
 // call connects, has f make calls that a server answers at once, and disconnects.

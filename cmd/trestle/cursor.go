@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -62,6 +63,14 @@ func (a *cursorArguments) read(cmd *cobra.Command, args []string) (err error) {
 	return nil
 }
 
+// placed says of which partition of which stream an answer is that knows offsets alone.
+func (a *cursorArguments) placed(err error) error {
+	if errors.Is(err, client.ErrOffsetBeyondEnd) {
+		return fmt.Errorf("stream %q, partition %d: %w", a.stream, a.partition, err)
+	}
+	return err
+}
+
 func (a *cursorArguments) of(c *client.Client) *client.Cursor {
 	return c.Stream(a.stream).Cursor(a.id, int(a.partition))
 }
@@ -75,7 +84,10 @@ message. One beyond the next offset of the partition is refused.`,
 		Example: `  trestle cursor set billing orders 0 17`,
 	}
 	return cursorCommand(inv, cmd, true, func(ctx context.Context, c *client.Cursor, a *cursorArguments) error {
-		return c.Set(ctx, a.offset)
+		if err := c.Set(ctx, a.offset); err != nil {
+			return a.placed(err)
+		}
+		return nil
 	})
 }
 

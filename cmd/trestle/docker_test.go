@@ -24,12 +24,8 @@ type dockerfile [][2]string
 
 func readDockerfile(t *testing.T) dockerfile {
 	t.Helper()
-	text, err := os.ReadFile("../../docker/Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var d dockerfile
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(repositoryFile(t, "docker/Dockerfile")) {
 		if word, rest, ok := strings.Cut(strings.TrimSpace(line), " "); ok && word != "#" {
 			d = append(d, [2]string{word, rest})
 		}
@@ -145,11 +141,7 @@ func TestDockerStartCommand(t *testing.T) {
 // TestDockerReadme: what the page has the program do in a container, it does with the settings of the image.
 func TestDockerReadme(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../docker/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	commands := regexp.MustCompile("docker run --rm trestle ([^`\n]+)`").FindAllStringSubmatch(string(page), -1)
+	commands := regexp.MustCompile("docker run --rm trestle ([^`\n]+)`").FindAllStringSubmatch(repositoryFile(t, "docker/README.md"), -1)
 	if len(commands) == 0 {
 		t.Fatal("there is no docker run with a command: is it written in another way now?")
 	}
@@ -173,26 +165,19 @@ func TestDockerFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent, err := os.ReadFile("../../docker/Dockerfile.dockerignore")
-	if err != nil {
-		t.Fatal(err)
-	}
+	sent := repositoryFile(t, "docker/Dockerfile.dockerignore")
 	for _, dir := range strings.Fields(string(out)) {
 		relative, err := filepath.Rel(root, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		top, _, _ := strings.Cut(filepath.ToSlash(relative), "/")
-		if !strings.Contains(string(sent), "\n!"+top+"\n") {
+		if !strings.Contains(sent, "\n!"+top+"\n") {
 			t.Errorf("%s is needed and not sent: write !%s into docker/Dockerfile.dockerignore", relative, top)
 		}
 	}
 
-	text, err := os.ReadFile("../../docker/compose.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	compose, err := yaml.Parser().Unmarshal(text)
+	compose, err := yaml.Parser().Unmarshal([]byte(repositoryFile(t, "docker/compose.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,10 +99,7 @@ var offsets = regexp.MustCompile(`"offset":\d+`)
 // sameIDTwice publishes two messages on NATS that have the same id.
 func (s *e2eServer) sameIDTwice(subject, id string) {
 	s.t.Helper()
-	conn, err := nats.Connect(s.ready["nats"], nats.Timeout(patience))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	conn := s.connectNATS()
 	defer conn.Close()
 	for _, value := range []string{"a", "b"} {
 		m := nats.NewMsg(subject)
@@ -120,10 +117,7 @@ func (s *e2eServer) sameIDTwice(subject, id string) {
 // listen takes what is published on a subject.
 func (s *e2eServer) listen(subject string) *nats.Subscription {
 	s.t.Helper()
-	conn, err := nats.Connect(s.ready["nats"], nats.Timeout(patience))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	conn := s.connectNATS()
 	s.t.Cleanup(conn.Close)
 	sub, err := conn.SubscribeSync(subject)
 	if err == nil {

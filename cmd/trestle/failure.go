@@ -11,12 +11,13 @@ import (
 	"github.com/trestlehq/trestle/client"
 )
 
-// Reasons of errors that no server gave.
+// Reasons of errors that no server gave; the last is one that servers give, too.
 const (
 	reasonMisuse  = "MISUSE"
 	reasonTimeout = "TIMEOUT"
 	reasonFailed  = "FAILED"
 	reasonNoDedup = "NO_DEDUP_WINDOW"
+	reasonInvalid = "INVALID_ARGUMENT"
 )
 
 // printFailure prints err: as text a line that says what failed and one with the remedy, or as one JSON object. An
@@ -28,6 +29,7 @@ func printFailure(w io.Writer, err error, asJSON bool) {
 		reason, remedy, names = reasonMisuse, m.remedy, m.names
 	} else if answer, ok := errors.AsType[*client.Error](err); ok {
 		reason, names = answer.Reason, answer.Names
+		message = strings.Replace(message, "; create it, or list those that there are", "; create it with trestle stream create, or see trestle stream ls", 1)
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		reason = reasonTimeout
 	}

@@ -31,7 +31,7 @@ func TestFileSummaries(t *testing.T) {
 func TestPurgedTexts(t *testing.T) {
 	t.Parallel()
 	purged := []client.Purged{{Partition: 0, LogStart: 10}, {Partition: 1, LogStart: 7, PreviousLogStart: 7}}
-	golden(t, "stream-purged.txt", purgedText("orders", purged))
+	golden(t, "stream-purged.txt", purgedText("orders", purged, true)+purgedText("orders", purged, false))
 	golden(t, "stream-purged.json", string(purgedJSON("orders", purged)))
 }
 

@@ -15,7 +15,8 @@ func TestErrorsSpeakOfFlags(t *testing.T) {
 	t.Parallel()
 	flags := newStreamCreateCommand(&invocation{}).Flags()
 	for message, want := range map[string]string{
-		"max_message_bytes = 9 is not built yet in this version; leave it out":         "--max-message = 9 is not built yet in this version; leave it out",
+		"max_message_bytes = 9 is not built yet in this version; leave it out":         "--max-message 9 B is not built yet in this version; leave it out",
+		"storage = STORAGE_MEMORY is not built yet in this version; leave it out":      "--storage memory is not built yet in this version; leave it out",
 		"key_hash = KEY_HASH_CRC32 is for ever":                                        "--hash = KEY_HASH_CRC32 is for ever",
 		"retain_messages = 5 cannot be kept; leave out retain_messages or queue_group": "--retain-messages = 5 cannot be kept; leave out --retain-messages or --queue",
 		"stream \"my_stream\" has labels.other_thing":                                  "stream \"my_stream\" has labels.other_thing",

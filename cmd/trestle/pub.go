@@ -179,7 +179,7 @@ func (inv *invocation) publish(cmd *cobra.Command, address *addressFlag, f *pubF
 	began := time.Now()
 	last, err := f.publishAll(cmd.Context(), stream, values, &summary)
 	if err != nil {
-		return afterSome(&summary, err)
+		return afterSome(&summary, f.refused(cmd.Context(), c, err))
 	}
 	summary.spent = time.Since(began)
 	switch one := summary.messages == 1; {

@@ -88,11 +88,7 @@ func TestReadmeSteps(t *testing.T) {
 // folders come by the environment: a machine that runs tests may use the default ports for something else.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps := readmeSteps(string(page))
+	steps := readmeSteps(repositoryFile(t, "README.md"))
 	if len(steps) < 15 {
 		t.Fatalf("got %d commands, want those of the tour: is a block not of the language console any more?", len(steps))
 	}
@@ -108,20 +104,13 @@ func TestReadme(t *testing.T) {
 // TestPagesNameTargets: each make target that a page for people names is one.
 func TestPagesNameTargets(t *testing.T) {
 	t.Parallel()
-	makefile, err := os.ReadFile("../../Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
+	makefile := repositoryFile(t, "Makefile")
 	mention := regexp.MustCompile("(?m)[`$] ?make ([a-z-]+)")
 	seen := 0
 	for _, path := range []string{"README.md", ".github/CONTRIBUTING.md", ".github/pull_request_template.md"} {
-		page, err := os.ReadFile("../../" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, found := range mention.FindAllStringSubmatch(string(page), -1) {
+		for _, found := range mention.FindAllStringSubmatch(repositoryFile(t, path), -1) {
 			seen++
-			if !strings.Contains(string(makefile), fmt.Sprintf("\n%s:", found[1])) {
+			if !strings.Contains(makefile, fmt.Sprintf("\n%s:", found[1])) {
 				t.Errorf("%s names make %s, which the Makefile does not have", path, found[1])
 			}
 		}
@@ -136,18 +125,14 @@ func TestPagesLinkFiles(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
 	seen := 0
-	for folder, name := range map[string]string{"../..": "README.md", "../../.github": "CONTRIBUTING.md", "../../docker": "README.md"} {
-		page, err := os.ReadFile(folder + "/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, found := range link.FindAllStringSubmatch(string(page), -1) {
+	for _, page := range []string{"README.md", ".github/CONTRIBUTING.md", "docker/README.md"} {
+		for _, found := range link.FindAllStringSubmatch(repositoryFile(t, page), -1) {
 			if strings.Contains(found[1], "://") {
 				continue
 			}
 			seen++
-			if _, err := os.Stat(folder + "/" + found[1]); err != nil {
-				t.Errorf("%s/%s links to %s: %v", folder, name, found[1], err)
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(page), found[1])); err != nil {
+				t.Errorf("%s links to %s: %v", page, found[1], err)
 			}
 		}
 	}
@@ -160,11 +145,8 @@ func TestPagesLinkFiles(t *testing.T) {
 // is linked.
 func TestReadmeKnowsTheTree(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	places := regexp.MustCompile("`([a-z][a-z0-9_.*-]*/[a-z0-9_.*/-]+)`").FindAllStringSubmatch(string(page), -1)
+	page := repositoryFile(t, "README.md")
+	places := regexp.MustCompile("`([a-z][a-z0-9_.*-]*/[a-z0-9_.*/-]+)`").FindAllStringSubmatch(page, -1)
 	for _, place := range places {
 		if found, err := filepath.Glob("../../" + place[1]); err != nil || len(found) == 0 {
 			t.Errorf("the README sends people to %s, which is not there (%v)", place[1], err)
@@ -173,13 +155,13 @@ func TestReadmeKnowsTheTree(t *testing.T) {
 	if len(places) < 10 {
 		t.Errorf("got %d places, want more: is the pattern right?", len(places))
 	}
-	err = filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != "..":
 			return fs.SkipDir
-		case entry.Name() == "DESIGN.md" && !strings.Contains(string(page), "]("+strings.TrimPrefix(filepath.ToSlash(path), "../../")+")"):
+		case entry.Name() == "DESIGN.md" && !strings.Contains(page, "]("+strings.TrimPrefix(filepath.ToSlash(path), "../../")+")"):
 			t.Errorf("the README does not link %s", path)
 		}
 		return nil

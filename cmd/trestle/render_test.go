@@ -224,6 +224,9 @@ func TestStreamsGolden(t *testing.T) {
 	golden(t, "stream-deleted.txt", deletedText(&full)+string(deletedJSON(&full)))
 	golden(t, "stream-modes.txt", modeText(&full)+modeText(&plain))
 	golden(t, "stream-ls.txt", streamTable([]client.StreamInfo{full, plain}, ""))
+	if plain.Config.Partitions = 3; !strings.Contains(createdText(&plain, false), "  partitions  3, plain messages to partition 0 (see --partition-by), keys by murmur3\n") {
+		t.Errorf("got %q, want where plain messages go", createdText(&plain, false))
+	}
 	if got := streamTable(nil, "x*"); got != "no stream matches x*\n" {
 		t.Errorf("got %q for a glob without a match", got)
 	}

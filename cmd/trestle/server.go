@@ -92,7 +92,7 @@ func addServerFlags(flags *pflag.FlagSet, cfg *server.Config) {
 	flags.StringVar(&cfg.Cluster, "cluster", cfg.Cluster, "`NAME` of the cluster")
 	flags.StringVar(&cfg.Listen, "listen", cfg.Listen, "serve gRPC on `HOST:PORT`")
 	flags.StringVar(&cfg.HTTPListen, "http", cfg.HTTPListen, "serve /metrics, /livez and /readyz on `HOST:PORT`")
-	flags.StringVar(&cfg.PeerListen, "peer", cfg.PeerListen, "talk to other brokers on `HOST:PORT`")
+	flags.StringVar(&cfg.PeerListen, "peer", cfg.PeerListen, "talk to other brokers on `HOST:PORT` (nobody yet: one broker in this version)")
 	flags.StringVar(&cfg.Advertise, "advertise", cfg.Advertise, "tell clients to connect to `HOST:PORT` (default: where gRPC listens)")
 	flags.StringVar(&cfg.NATSListen, "nats-listen", cfg.NATSListen, "run the NATS server that is built in on `HOST:PORT`")
 	flags.StringSliceVar(&cfg.NATSURLs, "nats", cfg.NATSURLs, "use the NATS at `URL,...` instead of the one that is built in")

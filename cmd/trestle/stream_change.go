@@ -14,7 +14,8 @@ func newStreamRemoveCommand(inv *invocation) *cobra.Command {
 		Use:   "rm NAME [flags]",
 		Short: "Delete a stream",
 		Long: `Delete a stream, its messages and its cursors. Nothing is asked back. The name is free at
-once; the data stay in the trash of the server for an hour, under the UUID of the stream.`,
+once. For an hour, or until the disk is full, the data stay in the data folder of the server, below
+trash, a folder for each partition: trestle log inspect DATA-DIR says of which stream it is.`,
 		Example: `  trestle stream rm orders
   trestle stream rm orders -o json`,
 		Args: oneArgument("the NAME of a stream"),

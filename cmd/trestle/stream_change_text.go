@@ -16,8 +16,8 @@ func changedText(info *client.StreamInfo) string {
 }
 
 func deletedText(info *client.StreamInfo) string {
-	return fmt.Sprintf("deleted stream %s with %s messages; for an hour they stay in the trash under %s\n",
-		info.Config.Name, count(messagesOf(info)), info.UUID)
+	return fmt.Sprintf("deleted stream %s with %s messages; for an hour, or until the disk is full, they stay in the server's data folder, "+
+		"below trash: trestle log inspect DATA-DIR names the stream of each folder there\n", info.Config.Name, count(messagesOf(info)))
 }
 
 func deletedJSON(info *client.StreamInfo) []byte {

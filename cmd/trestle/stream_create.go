@@ -80,7 +80,7 @@ func (f *createFlags) addTo(flags *pflag.FlagSet) {
 	flags.Var(&f.subjects, "subject", "record this NATS `SUBJECT`, wildcards allowed; may be repeated")
 	flags.Var(&f.partitions, "partitions", "have `N` partitions")
 	flags.Var(&f.partitionBy, "partition-by", "share out plain messages by none, subject, token=N or header=NAME")
-	flags.Var(&f.replicas, "replicas", "keep every partition on `N` brokers")
+	flags.Var(&f.replicas, "replicas", "keep every partition on `N` brokers (1 in this version)")
 	flags.Var(&f.minISR, "min-isr", "take messages while `N` replicas are in sync")
 	flags.Var(&f.retainAge, "retain-age", "delete what is older than `D`")
 	flags.Var(&f.retainBytes, "retain-bytes", "delete the oldest beyond `SIZE`, in each partition")
@@ -90,13 +90,13 @@ func (f *createFlags) addTo(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.compact, "compact", false, "keep the newest message of each key only")
 	flags.Var(&f.sync, "sync", "fsync before every ack, at an interval, or never: `WHEN` is ack, interval or none")
 	flags.Var(&f.syncInterval, "sync-interval", "fsync every `D`, with --sync interval")
-	flags.Var(&f.storage, "storage", "keep messages on disk or in memory: `WHERE` is disk or memory")
+	flags.Var(&f.storage, "storage", "keep messages on disk or in memory: `WHERE` is disk or memory (disk only in this version)")
 	flags.Var(&f.dedupWindow, "dedup-window", "store a message with the same id once within `D`")
 	flags.StringVar(&f.queue, "queue", "", "share the messages of the subjects with the streams of the same `GROUP`")
 	flags.BoolVar(&f.fanout, "fanout", false, "publish on NATS what is published over gRPC")
 	flags.Var(&f.reply, "reply", "answer NATS requests as JetStream would: `HOW` is none or puback")
 	flags.Var(&f.maxMessage, "max-message", "refuse messages larger than `SIZE`")
-	flags.Var(&f.hash, "hash", "find the partition of a key by `FUNCTION`: murmur3 or crc32")
+	flags.Var(&f.hash, "hash", "find the partition of a key by `FUNCTION`: murmur3 or crc32 (murmur3 only in this version)")
 	flags.BoolVar(&f.requireOffset, "require-expected-offset", false, "heed expected offsets in envelopes, too")
 }
 
@@ -169,7 +169,7 @@ func (inv *invocation) createStream(cmd *cobra.Command, address *addressFlag, cf
 		stream, err = c.EnsureStream(ctx, cfg)
 	}
 	if err != nil {
-		return inFlagWords(cmd.Flags(), err)
+		return settingsRefused(ctx, c, cmd.Flags(), err)
 	}
 	info, err := stream.Info(ctx)
 	if err != nil {

@@ -41,7 +41,7 @@ storage, queue group and hash are for ever. SIZE is 10MiB, 10MB or bytes; D is 9
 				}
 			})
 			if err != nil {
-				return inFlagWords(cmd.Flags(), err)
+				return settingsRefused(ctx, c, cmd.Flags(), err)
 			}
 			return inv.printStream(ctx, stream, out, changedText)
 		})

@@ -46,7 +46,7 @@ what was stored at T or later. Without --to nothing stays of what is there. An o
 			if out.is(formatJSON) {
 				return inv.print(string(purgedJSON(args[0], purged)))
 			}
-			return inv.print(purgedText(args[0], purged))
+			return inv.print(purgedText(args[0], purged, to.kind == atOffset))
 		})
 	}
 	return cmd
@@ -58,9 +58,9 @@ func purge(ctx context.Context, s *client.Stream, to *toFlag, partitions []int) 
 		partition := 0
 		if len(partitions) == 1 {
 			partition = partitions[0]
-		} else if info, err := s.Info(ctx); err != nil {
+		} else if n, err := partitionsOf(ctx, s); err != nil {
 			return nil, err
-		} else if n := info.Config.Partitions; n > 1 {
+		} else if n > 1 {
 			return nil, fmt.Errorf("stream %s has %d partitions, each with offsets of its own; say which with --partition", s.Name(), n)
 		}
 		return s.PurgeToOffset(ctx, partition, to.offset)
@@ -71,8 +71,16 @@ func purge(ctx context.Context, s *client.Stream, to *toFlag, partitions []int) 
 	}
 }
 
-func purgedText(stream string, purged []client.Purged) string {
+// purgedText says where partitions begin now, and how much is gone, unless the offset to begin at was named.
+func purgedText(stream string, purged []client.Purged, named bool) string {
 	var b strings.Builder
+	if !named {
+		var gone int64
+		for _, p := range purged {
+			gone += p.LogStart - p.PreviousLogStart
+		}
+		fmt.Fprintf(&b, "%s messages of stream %s are gone for good\n", count(gone), stream)
+	}
 	for _, p := range purged {
 		if p.LogStart == p.PreviousLogStart {
 			fmt.Fprintf(&b, "partition %d of stream %s begins at offset %d, as before\n", p.Partition, stream, p.LogStart)

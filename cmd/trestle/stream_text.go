@@ -48,7 +48,7 @@ func writeConfig(b *strings.Builder, cfg *client.StreamConfig) {
 		fmt.Fprintf(b, "  %-12s%s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("subjects", "%s", strings.Join(cfg.Subjects, " "))
-	row("partitions", "%d, plain messages by %s, keys by %s", cfg.Partitions, partitionByText(cfg.PartitionBy), cfg.KeyHash)
+	row("partitions", "%d, plain messages %s, keys by %s", cfg.Partitions, sharingText(cfg), cfg.KeyHash)
 	row("replicas", "%d, at least %d in sync", cfg.Replicas, cfg.MinISR)
 	sync := string(cfg.Sync)
 	if cfg.Sync == client.SyncInterval {
@@ -76,6 +76,18 @@ func writeConfig(b *strings.Builder, cfg *client.StreamConfig) {
 	}
 	if len(extras) > 0 {
 		row("with", "%s", strings.Join(extras, ", "))
+	}
+}
+
+// sharingText says which partition records a plain NATS message.
+func sharingText(cfg *client.StreamConfig) string {
+	switch by := partitionByText(cfg.PartitionBy); {
+	case by != "none":
+		return "by " + by
+	case cfg.Partitions > 1:
+		return "to partition 0 (see --partition-by)"
+	default:
+		return "to partition 0"
 	}
 }
 
@@ -162,8 +174,8 @@ func streamTable(streams []client.StreamInfo, glob string) string {
 			bytes += info.Partitions[j].Bytes
 			gaps += info.Partitions[j].Gaps
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%d\t%s\n", info.Config.Name, strings.Join(info.Config.Subjects, " "),
-			len(info.Partitions), messagesOf(info), formatSize(bytes), gaps, stateText(info.Partitions))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", info.Config.Name, strings.Join(info.Config.Subjects, " "),
+			len(info.Partitions), count(messagesOf(info)), formatSize(bytes), count(gaps), stateText(info.Partitions))
 	}
 	_ = table.Flush()
 	return b.String()

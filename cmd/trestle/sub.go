@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os/signal"
 	"syscall"
 
@@ -48,7 +49,8 @@ are in "headers_base64":{name:[…]}, names and values in base64.
 
 Where messages are missing that could not be recorded, stderr says so; with --gaps that
 is a line of JSON among the messages, {"gap":{"stream","partition","offset","cause",
-"from","to","at_least"}}.`,
+"from","to","at_least"}}. Stderr also says when the connection to the server is lost, and
+when there is one again, but not with -o json.`,
 		Example: `  trestle sub orders --from earliest
   trestle sub orders --from earliest --to latest -o raw > orders.bin
   trestle sub orders --from time=2026-01-31T18:00:00Z --subject 'orders.*.paid' -o json --utf8
@@ -169,18 +171,41 @@ func (inv *invocation) subscribe(cmd *cobra.Command, address *addressFlag, f *su
 }
 
 func (inv *invocation) subscribeTo(ctx context.Context, cmd *cobra.Command, address *addressFlag, f *subFlags, name string, p *printer) error {
-	c, err := address.connect(ctx, cmd)
+	c, err := address.connect(ctx, cmd, p.outages(address)...)
 	if err != nil {
 		return err
 	}
 	defer closeQuietly(c)
 	feed := newFeed()
-	beginning, cancel := context.WithTimeout(ctx, callTime)
-	sub, err := c.Stream(name).Subscribe(beginning, append(f.options(), client.OnGap(feed.gap))...)
-	cancel()
+	sub, err := f.begin(ctx, c.Stream(name), client.OnGap(feed.gap))
 	if err != nil {
 		return err
 	}
 	defer sub.Stop()
 	return feed.run(ctx, sub.Batches, p)
+}
+
+// begin subscribes to the stream as the flags say.
+func (f *subFlags) begin(ctx context.Context, stream *client.Stream, more ...client.SubscribeOption) (*client.Subscription, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if len(f.partitions) == 0 && (f.from.kind == atOffset || f.to.kind == atOffset) {
+		n, err := partitionsOf(ctx, stream)
+		if err != nil {
+			return nil, err
+		}
+		if n > 1 {
+			return nil, &client.Error{
+				Reason:  reasonInvalid,
+				Message: fmt.Sprintf("stream %q has %d partitions, each with offsets of its own; name the partition with --partition", stream.Name(), n),
+				Names:   map[string]string{"stream": stream.Name()},
+			}
+		}
+	}
+	return stream.Subscribe(ctx, append(f.options(), more...)...)
+}
+
+func partitionsOf(ctx context.Context, stream *client.Stream) (int, error) {
+	info, err := stream.Info(ctx)
+	return info.Config.Partitions, err
 }

@@ -38,6 +38,20 @@ func newPrinter(inv *invocation, f *subFlags, stream, format string) *printer {
 	return p
 }
 
+// outages has people told why nothing comes, and when that is over. With -o json what comes on stderr is JSON.
+func (p *printer) outages(address *addressFlag) []client.Option {
+	if p.format == formatJSON {
+		return nil
+	}
+	return []client.Option{client.OnConnection(func(connected bool) {
+		text := "connection to " + address.text + " lost; trying again\n"
+		if connected {
+			text = "connected again\n"
+		}
+		_, _ = io.WriteString(p.errOut, text) // who cannot be told is not in need of it
+	})}
+}
+
 // print prints an item; done means that no more is wanted.
 func (p *printer) print(item feedItem) (done bool, err error) {
 	switch {

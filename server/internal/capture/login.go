@@ -2,6 +2,7 @@ package capture
 
 import (
 	"errors"
+	"net"
 	"net/url"
 	"strings"
 	"syscall"
@@ -32,6 +33,10 @@ func remedy(err error) string {
 	}
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) { // before it was heard why
 		return "it broke the connection off: check the login in --nats or --nats-creds, and with TLS what --nats-tls-cert and --nats-tls-ca name"
+	}
+	var op *net.OpError
+	if errors.Is(err, nats.ErrNoInfoReceived) || errors.As(err, &op) && op.Op == "read" && op.Timeout() {
+		return "it does not answer as a NATS server does: give --nats the port for NATS clients, 4222 unless told otherwise"
 	}
 	return "is a NATS server listening there?"
 }

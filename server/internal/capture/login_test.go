@@ -3,6 +3,8 @@ package capture
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +21,9 @@ func TestRemedies(t *testing.T) {
 		fmt.Errorf("write: %w", syscall.EPIPE):                {"--nats", "--nats-creds", "--nats-tls-cert", "--nats-tls-ca"},
 		fmt.Errorf("read: %w", syscall.ECONNRESET):            {"--nats", "--nats-creds", "--nats-tls-cert", "--nats-tls-ca"},
 		fmt.Errorf("dial: %w", syscall.ECONNREFUSED):          {"is a NATS server listening there?"},
+		nats.ErrNoInfoReceived:                                {"it does not answer as a NATS server does", "--nats"},
+		&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}: {"it does not answer as a NATS server does", "--nats"},
+		&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}: {"is a NATS server listening there?"},
 	} {
 		for _, flag := range flags {
 			if got := remedy(err); !strings.Contains(got, flag) {
