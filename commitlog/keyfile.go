@@ -287,6 +287,8 @@ func (l *Log) keyed() (bool, error) {
 	}
 	key, err := l.keys.load(a.base)
 	switch {
+	case err == nil && a.end == a.base && !mutant("commitlog-key-unsynced"): // it may not be durable: nothing was written with it
+		return l.rekeyed(a)
 	case err == nil:
 		a.key = key
 		return true, nil
@@ -295,6 +297,11 @@ func (l *Log) keyed() (bool, error) {
 	case a.end != a.base:
 		return false, nil
 	}
+	return l.rekeyed(a)
+}
+
+// rekeyed gives a segment that holds nothing a new data key.
+func (l *Log) rekeyed(a *activeSegment) (_ bool, err error) {
 	a.key, err = l.newKey(a.base)
 	return err == nil, err
 }

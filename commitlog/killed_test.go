@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/trestlehq/trestle/commitlog"
@@ -153,4 +154,36 @@ func (k *logKit) values() []string {
 		all = append(all, string(r.Value))
 	}
 	return all
+}
+
+// A key that was written and not synced when the process was killed is read from the page cache, and gone after a power cut: nothing
+// is encrypted with it (S1).
+func TestKeyThatWasNotSynced(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(k *logKit) {
+		k.opts.SegmentBytes, k.marked, k.opts.Key = 900, true, masterKey(1)
+	})
+	k.fill(9, 1)
+	var killed *vfs.Mem
+	k.mem.OnOp(func(op vfs.Op) error {
+		if op.Kind == vfs.OpSyncData && strings.HasSuffix(op.Name, ".key") && killed == nil {
+			killed = k.mem.Kill()
+		}
+		return nil
+	})
+	_, _ = k.log.Purge(k.log.End().Offset, 100)
+	if killed == nil {
+		t.Fatal("no key is synced")
+	}
+	k.mem, k.fs = killed, killed
+	k.open()
+	k.append(200, batch.Record{Value: []byte("acked")})
+	if _, err := k.log.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	k.crash(vfs.KeepNone)
+	k.open()
+	if got := k.values(); len(got) == 0 || got[len(got)-1] != "acked" {
+		t.Errorf("after the power cut: %q", got)
+	}
 }

@@ -55,6 +55,7 @@ type Log struct {
 	writing sync.Mutex
 	active  *activeSegment // nil: the last segment is sealed, or there is none; guarded by writing
 	last    lastBatch      // guarded by writing
+	marked  int64          // append time of a batch that the mark named when the log was opened and that is deleted; 0: none
 	gather  []byte         // where an append of several batches is put together; guarded by writing
 	headers []batch.Header // of the batches of an append; guarded by writing
 	keys    *keyring       // nil: there is no master key
@@ -69,6 +70,7 @@ type Log struct {
 	// before the others.
 	dropping sync.Mutex
 	removals atomic.Int64 // of segments or keys, that may not be durable
+	dropped  *segment     // is no longer part of the log, and some of its files may still be there; guarded by dropping
 
 	// mu guards what follows. It is never held across I/O.
 	mu        sync.Mutex
@@ -139,15 +141,19 @@ func (l *Log) SizeBytes() int64 {
 }
 
 // LastEpoch is the leader epoch of the last batch, and the time at which that was appended, unix nanoseconds. Of one that was
-// deleted before the log was opened the epoch is not known and 0, and the time is that at which what comes after it began. Both
-// are 0 if there never was one.
+// deleted before the log was opened the epoch is not known, 0, and the time is that of the last batch that its mark knew, or
+// when the segment was made that goes on there, whichever is earlier. Both are 0 if there never was one.
 func (l *Log) LastEpoch() (epoch uint64, appended int64) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	if a := l.active; l.last.epoch == 0 && a != nil && a.base.Seq > 1 && !mutant("commitlog-deleted-never-was") {
-		return 0, a.created
+	a := l.active
+	if l.last.epoch != 0 || a == nil || a.base.Seq <= 1 || mutant("commitlog-deleted-never-was") {
+		return l.last.epoch, l.last.time
 	}
-	return l.last.epoch, l.last.time
+	if l.marked > 0 && (l.marked < a.created || a.created == 0) {
+		return 0, l.marked
+	}
+	return 0, a.created
 }
 
 // SetReadOnly makes appends fail with ErrReadOnly, or succeed again. Deleting and compacting go on.

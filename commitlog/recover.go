@@ -109,6 +109,9 @@ func (r *recovery) resume(t *tail) error {
 	l := r.Log
 	l.last, l.end, l.durable, l.mark = t.mark.last, t.mark.Durable, t.mark.Durable, t.mark
 	t.segment.end = t.mark.Durable
+	if r.mark != nil && !t.segment.base.Before(r.mark.Durable) {
+		l.marked = r.mark.last.time
+	}
 	// Also what was removed before the process was killed must not come back.
 	if !t.settled || len(r.report.Removed) > 0 {
 		if err := r.FS().SyncDir(l.dir); err != nil {

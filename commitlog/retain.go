@@ -130,6 +130,9 @@ func (l *Log) Purge(offset, now int64) (int64, error) {
 		}
 	}
 	start, err := l.SetStart(offset)
+	if err == nil {
+		err = l.FS().SyncDir(l.dir) // also of what a purge removed before that was broken off
+	}
 	if l.opts.Marks != nil {
 		err = errors.Join(err, l.opts.Marks.Flush())
 	}
@@ -163,24 +166,36 @@ func (l *Log) roll(now int64) error {
 func (l *Log) dropSegments() error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
-	for first := true; ; first = false {
-		l.mu.Lock()
-		if len(l.segments) < 2 || l.segments[0].end.Offset > l.start || l.committed.Before(l.segments[0].end) || l.closed {
-			l.mu.Unlock()
-			return nil
+	for synced := false; ; {
+		if l.dropped == nil {
+			if l.dropped = l.takeOldest(); l.dropped == nil {
+				return nil
+			}
 		}
-		s := l.segments[0]
-		l.segments = l.segments[1:] // readers hold the slice: its elements never change
-		l.mu.Unlock()
-		if first {
+		if !synced {
 			if err := l.FS().SyncDir(l.dir); err != nil {
 				return err
 			}
+			synced = true
 		}
-		if err := l.deleteSegment(s); err != nil {
-			return err
+		if err := l.deleteSegment(l.dropped); err != nil && !mutant("commitlog-retention-goes-on") {
+			return err // before it is gone nothing behind it goes
 		}
+		l.dropped = nil
 	}
+}
+
+// takeOldest takes the first segment out of the log if it ends at or before the log start; nil: it does not. The caller holds
+// l.dropping.
+func (l *Log) takeOldest() *segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segments) < 2 || l.segments[0].end.Offset > l.start || l.committed.Before(l.segments[0].end) || l.closed {
+		return nil
+	}
+	s := l.segments[0]
+	l.segments = l.segments[1:] // readers hold the slice: its elements never change
+	return s
 }
 
 // deleteSegment removes the files of a segment that is no longer part of the log. Readers who are in it find out. The key
@@ -191,8 +206,10 @@ func (l *Log) deleteSegment(s *segment) error {
 	if isNotExist(err) {
 		err = nil
 	}
-	err = errors.Join(err, l.files.remove(s.name), l.FS().SyncDir(l.dir))
-	if err != nil {
+	if gone := l.files.remove(s.name); !isNotExist(gone) { // it is, if the time before something else failed
+		err = errors.Join(err, gone)
+	}
+	if err = errors.Join(err, l.FS().SyncDir(l.dir)); err != nil {
 		return err
 	}
 	removed, err := l.removeKey(s)

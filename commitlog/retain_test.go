@@ -2,6 +2,7 @@ package commitlog_test
 
 import (
 	"errors"
+	"syscall"
 	"testing"
 
 	"github.com/trestlehq/trestle/commitlog"
@@ -188,23 +189,72 @@ func TestStartStaysBelowTheCommitPosition(t *testing.T) {
 	}
 }
 
-// When the last batch was appended is known as long as it is there, and after that, at least, when the log went on without it.
+// When the last batch was appended is known as long as it is there, and after that from the mark, or else, at least, when the log
+// went on without it.
 func TestLastEpochOfWhatWasDeleted(t *testing.T) {
 	t.Parallel()
-	k := newKit(t, withMarks(1<<20))
-	if epoch, appended := k.log.LastEpoch(); epoch != 0 || appended != 0 {
-		t.Errorf("of a log that never had a batch: epoch %d at %d", epoch, appended)
+	for name, test := range map[string]struct {
+		kit   func(*logKit)
+		known int64
+	}{
+		"by the mark": {withMarks(1 << 20), 10}, "without a mark": {func(k *logKit) { k.opts.SegmentBytes = 1 << 20 }, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t, test.kit)
+			if epoch, appended := k.log.LastEpoch(); epoch != 0 || appended != 0 {
+				t.Errorf("of a log that never had a batch: epoch %d at %d", epoch, appended)
+			}
+			k.append(10, numbered(0, 1)...)
+			k.commit()
+			if k.marked {
+				if err := k.opts.Marks.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := k.log.Purge(1, 20); err != nil {
+				t.Fatal(err)
+			}
+			if epoch, appended := k.log.LastEpoch(); epoch != 1 || appended != 10 {
+				t.Errorf("of one that was deleted just now: epoch %d at %d", epoch, appended)
+			}
+			k.reopen()
+			if epoch, appended := k.log.LastEpoch(); epoch != 0 || appended != test.known {
+				t.Errorf("of one that was deleted before: epoch %d at %d", epoch, appended)
+			}
+		})
 	}
-	k.append(10, numbered(0, 1)...)
-	k.commit()
-	if _, err := k.log.Purge(1, 20); err != nil {
-		t.Fatal(err)
-	}
-	if epoch, appended := k.log.LastEpoch(); epoch != 1 || appended != 10 {
-		t.Errorf("of one that was deleted just now: epoch %d at %d", epoch, appended)
-	}
-	k.reopen()
-	if epoch, appended := k.log.LastEpoch(); epoch != 0 || appended != 20 {
-		t.Errorf("of one that was deleted before: epoch %d at %d", epoch, appended)
+}
+
+// Where a segment cannot be deleted, none behind it is, and the next time it is the first that goes: there is no hole.
+func TestFailedRetentionLeavesNoHole(t *testing.T) {
+	t.Parallel()
+	size := int64(len(batchOf(numbered(0, 10)...)))
+	for failing := 1; ; failing++ {
+		k := newKit(t, withMarks(75+2*size))
+		k.fill(9, 10)
+		k.append(10, numbered(90, 10)...)
+		n := 0
+		stop := k.mem.OnOp(func(op vfs.Op) error {
+			if op.Kind == vfs.OpSyncDir || op.Kind == vfs.OpRemove {
+				if n++; n == failing {
+					return syscall.EIO
+				}
+			}
+			return nil
+		})
+		_, err := k.log.Retain(commitlog.Retention{Messages: 30}, 100)
+		stop()
+		if err == nil && failing > 3 {
+			return // it has fewer steps
+		}
+		if _, err := k.log.Retain(commitlog.Retention{Messages: 20}, 100); err != nil {
+			t.Fatalf("step %d failed before: %v", failing, err)
+		}
+		if got := len(k.names(".seg")); got != 2 {
+			t.Errorf("step %d failed before: %d segments are left", failing, got)
+		}
+		k.reopen()
+		wantNumbers(t, k.read(), k.log.Start()/10*10, 100)
 	}
 }

@@ -149,6 +149,43 @@ func TestUncleanStartOfWhatWasDeleted(t *testing.T) {
 	r.close(t)
 }
 
+// What a full disk refused and the process took with it, before its gap was written, lies within the gap of the next start, also
+// where everything was deleted meanwhile to make room (S13).
+func TestGapOfAFullDiskThatWasEmptied(t *testing.T) {
+	t.Parallel()
+	s := newSetup(1)
+	s.options = func(o *commitlog.Options) {
+		marks, err := commitlog.OpenMarks(s.disk, "/marks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Marks = marks
+	}
+	space := vfs.Space{TotalBytes: 1000, FreeBytes: 500}
+	r := s.lead(t, func(c *partition.Config) { c.Space = func() (vfs.Space, error) { return space, nil } })
+	r.Tick(s.clock.now())
+	publish(t, r, records("1"))
+	space.FreeBytes = 10
+	r.Tick(s.clock.now())
+	s.clock.forward(time.Second)
+	refused := s.clock.after(0)
+	if err := r.Capture(message("", "refused")); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.forward(time.Minute)
+	if _, _, err := r.Purge(atOffset(1)); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.forward(time.Minute)
+	s.disk = s.disk.Kill()
+	_ = r.Close()
+	r = s.lead(t, func(c *partition.Config) { c.Unclean = true })
+	if gap := r.State().LastGap; gap == nil || gap.FromTime > refused {
+		t.Errorf("refused at %d, the gap is %+v", refused, gap)
+	}
+	r.close(t)
+}
+
 // At 95 % full publishes are refused and captured messages become a gap, which is written first when there is room (1.11);
 // what was stored before is answered nevertheless (S10).
 func TestDiskGuard(t *testing.T) {
