@@ -55,7 +55,6 @@ type Log struct {
 	writing sync.Mutex
 	active  *activeSegment // nil: the last segment is sealed, or there is none; guarded by writing
 	last    lastBatch      // guarded by writing
-	marked  int64          // append time of a batch that the mark named when the log was opened and that is deleted; 0: none
 	gather  []byte         // where an append of several batches is put together; guarded by writing
 	headers []batch.Header // of the batches of an append; guarded by writing
 	keys    *keyring       // nil: there is no master key
@@ -70,7 +69,7 @@ type Log struct {
 	// before the others.
 	dropping sync.Mutex
 	removals atomic.Int64 // of segments or keys, that may not be durable
-	dropped  *segment     // is no longer part of the log, and some of its files may still be there; guarded by dropping
+	dropped  []*segment   // are no longer part of the log, and some of its files may still be there; guarded by dropping
 
 	// mu guards what follows. It is never held across I/O.
 	mu        sync.Mutex
@@ -150,8 +149,8 @@ func (l *Log) LastEpoch() (epoch uint64, appended int64) {
 	if l.last.epoch != 0 || a == nil || a.base.Seq <= 1 || mutant("commitlog-deleted-never-was") {
 		return l.last.epoch, l.last.time
 	}
-	if l.marked > 0 && (l.marked < a.created || a.created == 0) {
-		return 0, l.marked
+	if t := l.last.time; t > 0 && (t < a.created || a.created == 0) {
+		return 0, t
 	}
 	return 0, a.created
 }
@@ -208,6 +207,14 @@ func (l *Log) Close() error {
 func (l *Log) settleFolder() error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
+	var err error
+	for _, s := range l.dropped { // the next start finds them
+		err = errors.Join(err, l.files.forget(s.name), l.files.forget(s.indexName()))
+	}
+	l.dropped = nil
+	if err != nil {
+		return err
+	}
 	if l.removals.Load() == 0 || mutant("commitlog-removal-unsettled") {
 		return nil
 	}

@@ -94,7 +94,7 @@ func (r *recovery) lostTail() bool {
 	} else if !from.Before(r.mark.Durable) {
 		return false
 	}
-	if r.mark.last != (lastBatch{}) { // else the log began there and held nothing
+	if r.mark.last.epoch != 0 { // else the log began there and held nothing
 		r.report.Lost = &Lost{From: from, To: r.mark.Durable}
 	}
 	r.last, r.end, r.durable, r.Log.mark = r.mark.last, r.mark.Durable, r.mark.Durable, *r.mark
@@ -107,11 +107,11 @@ func (r *recovery) lostTail() bool {
 // resume takes up the log at the end of its last segment.
 func (r *recovery) resume(t *tail) error {
 	l := r.Log
+	if r.mark != nil && t.mark.last == (lastBatch{}) && !t.segment.base.Before(r.mark.Durable) {
+		t.mark.last.time = r.mark.last.time
+	}
 	l.last, l.end, l.durable, l.mark = t.mark.last, t.mark.Durable, t.mark.Durable, t.mark
 	t.segment.end = t.mark.Durable
-	if r.mark != nil && !t.segment.base.Before(r.mark.Durable) {
-		l.marked = r.mark.last.time
-	}
 	// Also what was removed before the process was killed must not come back.
 	if !t.settled || len(r.report.Removed) > 0 {
 		if err := r.FS().SyncDir(l.dir); err != nil {

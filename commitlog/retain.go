@@ -167,10 +167,12 @@ func (l *Log) dropSegments() error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
 	for synced := false; ; {
-		if l.dropped == nil {
-			if l.dropped = l.takeOldest(); l.dropped == nil {
+		if len(l.dropped) == 0 {
+			s := l.takeOldest()
+			if s == nil {
 				return nil
 			}
+			l.dropped = append(l.dropped, s)
 		}
 		if !synced {
 			if err := l.FS().SyncDir(l.dir); err != nil {
@@ -178,10 +180,10 @@ func (l *Log) dropSegments() error {
 			}
 			synced = true
 		}
-		if err := l.deleteSegment(l.dropped); err != nil && !mutant("commitlog-retention-goes-on") {
+		if err := l.deleteSegment(l.dropped[0]); err != nil && !mutant("commitlog-retention-goes-on") {
 			return err // before it is gone nothing behind it goes
 		}
-		l.dropped = nil
+		l.dropped = l.dropped[1:]
 	}
 }
 

@@ -214,7 +214,11 @@ func (w *rewrite) install() (bool, error) {
 	}
 	l.segments = segments
 	l.mu.Unlock()
-	return true, l.deleteSegment(w.old)
+	if err := l.deleteSegment(w.old); err != nil {
+		l.dropped = append(l.dropped, w.old) // or the new one might go first
+		return true, err
+	}
+	return true, nil
 }
 
 // syncRewritten makes the new name durable before the old file goes.
