@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 
@@ -30,8 +31,10 @@ func fromStartToEnd() *trestlev1.SubscribeRequest {
 }
 
 // A reader who is behind is sent all from few buffers. How few is a matter of how far gRPC is behind, and under the race
-// detector a pool forgets every fourth; without being used again each chunk takes one.
+// detector a pool forgets every fourth; without being used again each chunk takes one. A collection of garbage forgets them all,
+// so there is none meanwhile.
 func TestLentMemoryIsUsedAgain(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	const batches, size, rounds = 128, 64 << 10, 8
 	p, random := newPartition(t), rand.NewChaCha8([32]byte{1})
 	for range batches {
@@ -55,7 +58,7 @@ func TestLentMemoryIsUsedAgain(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if sent := rounds * batches * size; returned < sent/partition.DefaultChunk || len(buffers) > returned/2 {
+	if sent := rounds * batches * size; returned < sent/partition.DefaultChunk || len(buffers) > returned*3/4 {
 		t.Errorf("%d MiB were sent from %d buffers, %d times given back", sent>>20, len(buffers), returned)
 	}
 }
