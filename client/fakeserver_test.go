@@ -262,6 +262,9 @@ func (s *fakeServer) publish(ctx context.Context, req *codec.PublishRequest) (*t
 		if err := onPublish(ctx, req); err != nil {
 			return nil, err
 		}
+		s.mu.Lock()
+		logs = s.logs[req.Stream] // it may have grown
+		s.mu.Unlock()
 	}
 	summary, err := batch.CheckRecords(req.Records, nil)
 	if err != nil {

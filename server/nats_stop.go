@@ -58,6 +58,7 @@ func (n *embeddedNATS) disconnectOthers(ours []uint64) (none bool, err error) {
 	}
 	none = true
 	for _, c := range connections.Conns {
+		n.newest = max(n.newest, c.Cid) // between those that are and those that were it may be in neither list
 		if !slices.Contains(ours, c.Cid) {
 			none = false
 			_ = n.server.DisconnectClientByID(c.Cid) // it may have gone by itself

@@ -1,6 +1,7 @@
 package capture_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"runtime"
@@ -84,6 +85,7 @@ type proxy struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	hung  chan struct{} // nil: nothing hangs; closed: let go
+	held  []byte        // all that ever waited
 	tasks sync.WaitGroup
 }
 
@@ -126,6 +128,9 @@ func (p *proxy) pass(to, from net.Conn) {
 		n, err := from.Read(buf)
 		p.mu.Lock()
 		hung := p.hung
+		if hung != nil {
+			p.held = append(p.held, buf[:n]...)
+		}
 		p.mu.Unlock()
 		if hung != nil {
 			<-hung
@@ -146,6 +151,13 @@ func (p *proxy) cut() {
 		_ = c.Close()
 	}
 	p.conns = nil
+}
+
+// holds says whether it has read that while nothing was passed on.
+func (p *proxy) holds(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Contains(p.held, []byte(text))
 }
 
 // hang makes what is passed on wait for the channel; nil lets go.
@@ -297,6 +309,7 @@ func TestConnectionIsCutBehindOldMessages(t *testing.T) {
 	sink.awaitRecords(t, 1)
 	p.hang(make(chan struct{}))
 	w.publish(&nats.Msg{Subject: "orders", Data: []byte("old")})
+	untilSend(t, "hold the old message alone", func() bool { return p.holds("old") })
 	w.publish(&nats.Msg{Subject: "orders", Data: []byte("lost")})
 	lost := time.Now()
 	<-time.After(1500 * time.Millisecond) // longer than any message is on its way
